@@ -24,7 +24,9 @@ def say(text: str) -> None:
 
 
 def works(python: Path) -> bool:
-    return python.exists() and subprocess.run([python, "-c", "import pip"], check=False, capture_output=True).returncode == 0
+    if not python.exists():
+        return False
+    return subprocess.run([python, "-c", "import pip"], check=False, capture_output=True).returncode == 0
 
 
 def install() -> None:
