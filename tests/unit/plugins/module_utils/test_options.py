@@ -67,7 +67,7 @@ def flat(options):
 
 def test_names_types_and_aliases_are_those_of_kubernetes_core():
     spec = {name: (entry["type"], entry.get("aliases", [None])[0]) for name, entry in AUTH_ARG_SPEC.items()}
-    assert spec == {name: (kind, alias) for name, kind, alias, _ in KUBERNETES_CORE}
+    assert spec == {name: (kind, alias) for name, kind, alias, variables in KUBERNETES_CORE}
     assert not [name for name, entry in AUTH_ARG_SPEC.items() if "default" in entry or "fallback" in entry]
 
 
@@ -88,8 +88,8 @@ def test_documentation_equals_the_argument_spec():
 
 
 def test_documentation_names_every_environment_variable():
-    named = set(re.findall(r"E\((K8S_AUTH_\w+)\)", " ".join(text for _, text in flat(DOCUMENTED))))
-    assert named == {variable for *_, variables in KUBERNETES_CORE for variable in variables}
+    named = set(re.findall(r"E\((K8S_AUTH_\w+)\)", " ".join(text for option, text in flat(DOCUMENTED))))
+    assert named == {variable for row in KUBERNETES_CORE for variable in row[3]}
 
 
 def test_wait_options_equal_their_documentation():
@@ -111,7 +111,7 @@ def test_precedence(name, kind, alias, variables):
 
 @pytest.mark.parametrize("row", [row for row in SCALARS if row[2]], ids=lambda row: row[0])
 def test_the_variable_of_the_option_wins_over_that_of_the_alias_unless_empty(row):
-    name, kind, _, (first, second) = row
+    name, kind, (first, second) = row[0], row[1], row[3]
     one, other = ("yes", "no") if kind == "bool" else ("/one", "/other")
     want_one, want_other = (True, False) if kind == "bool" else (one, other)
     assert getattr(connection_options({}, {first: one, second: other}), name) == want_one
