@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""The one door to the cluster: the only file that knows the Kubernetes client.
+
+What leaves here are plain mappings, claims and ApiError; what a token or a credential says stays inside.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode
+
+from ._claims import decode_token
+from ._errors import ApiError, CollectionError, InvalidOption
+from ._options import ConnectionOptions
+
+try:
+    import kubernetes
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config.config_exception import ConfigException
+    from kubernetes.dynamic.exceptions import DynamicApiError
+    from kubernetes.stream.ws_client import websocket_call
+    from openshift.dynamic import DynamicClient
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+#: Seconds to wait for a connection and for the next bytes of an answer. An API server that is being stopped may
+#: accept a connection and never answer.
+REQUEST_TIMEOUT = (5.0, 30.0)
+PAGE_SIZE = 500
+
+#: Every kind the collection works with: group, version, plural, namespaced. Knowing them saves the discovery
+#: requests, which fail while API servers restart.
+KINDS: dict[str, tuple[str, str, str, bool]] = {
+    "Authentication": ("config.openshift.io", "v1", "authentications", False),
+    "ClusterOperator": ("config.openshift.io", "v1", "clusteroperators", False),
+    "ClusterVersion": ("config.openshift.io", "v1", "clusterversions", False),
+    "Infrastructure": ("config.openshift.io", "v1", "infrastructures", False),
+    "KubeAPIServer": ("operator.openshift.io", "v1", "kubeapiservers", False),
+    "ConfigMap": ("", "v1", "configmaps", True),
+    "Namespace": ("", "v1", "namespaces", False),
+    "Node": ("", "v1", "nodes", False),
+    "Pod": ("", "v1", "pods", True),
+    "ReplicationController": ("", "v1", "replicationcontrollers", True),
+    "ServiceAccount": ("", "v1", "serviceaccounts", True),
+    "DaemonSet": ("apps", "v1", "daemonsets", True),
+    "Deployment": ("apps", "v1", "deployments", True),
+    "ReplicaSet": ("apps", "v1", "replicasets", True),
+    "StatefulSet": ("apps", "v1", "statefulsets", True),
+    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets", True),
+    "SelfSubjectAccessReview": ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False),
+    "SelfSubjectReview": ("authentication.k8s.io", "v1", "selfsubjectreviews", False),
+}
+
+
+class _NoDiscovery:
+    """Stands where the dynamic client expects a discoverer; asks the cluster nothing."""
+
+    def __init__(self, client: Any, cache_file: str | None) -> None:
+        pass
+
+
+def describe_target(kind: str, name: str | None = None, namespace: str | None = None) -> str:
+    """Return an object, or all of a kind, as people write it: plural.group namespace/name."""
+    group, _version, plural, _namespaced = KINDS[kind]
+    resource = f"{plural}.{group}" if group else plural
+    if namespace and name:
+        return f"{resource} {namespace}/{name}"
+    if namespace:
+        return f"{resource} in namespace {namespace}"
+    return f"{resource}/{name}" if name else resource
+
+
+class Cluster:
+    """A cluster as the collection sees it. Every method may raise ApiError."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        """Load the credentials; nothing is sent. Raises CollectionError when they can't be read."""
+        if IMPORT_ERROR:
+            missing = IMPORT_ERROR.strip().splitlines()[-1]
+            raise CollectionError(
+                "The Python packages kubernetes and openshift are needed where this task runs "
+                f"({missing}); install them with: pip install kubernetes openshift jmespath"
+            )
+        self._configuration = _load_configuration(options)
+        self._api = kubernetes.client.ApiClient(self._configuration)
+        for header, value in _headers(options).items():
+            self._api.set_default_header(header, value)
+        self._dynamic = DynamicClient(self._api, discoverer=_NoDiscovery)
+        self.host = self._configuration.host
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return the object, None when it does not exist. A missing API is an ApiError all the same."""
+        try:
+            return self._request("get", "get", kind, name, namespace)
+        except ApiError as error:
+            if error.status == 404 and not error.is_missing_api:
+                return None
+            raise
+
+    def require(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """Return the object; that it does not exist is an ApiError."""
+        return self._request("get", "get", kind, name, namespace)
+
+    def list(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield all objects of a kind, page by page."""
+        query: dict[str, Any] = {"limit": PAGE_SIZE}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        while True:
+            page = self._request("list", "get", kind, None, namespace, query=query)
+            yield from page.get("items") or ()
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query = {**query, "continue": token}
+
+    def create(self, kind: str, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        """Return the object as the server created it."""
+        name = (body.get("metadata") or {}).get("name")
+        return self._request("create", "post", kind, None, namespace, body=body, shown_name=name)
+
+    def merge_patch(
+        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take."""
+        return self._request(
+            "patch", "patch", kind, name, namespace, body=patch, content_type="application/merge-patch+json"
+        )
+
+    def delete(
+        self, kind: str, name: str, namespace: str | None = None, *, uid: str, grace_period: int | None = None
+    ) -> None:
+        """Ask for the deletion of exactly the object with this UID, never of a namesake."""
+        self._request("delete", "delete", kind, name, namespace, body=_delete_options(uid, grace_period))
+
+    def evict(self, name: str, namespace: str, *, uid: str, grace_period: int | None = None) -> None:
+        """Ask for the eviction of exactly the pod with this UID. 429 means that a disruption budget forbids it."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": _delete_options(uid, grace_period),
+        }
+        self._request("evict", "post", "Pod", name, namespace, subresource="eviction", body=body)
+
+    def request_token_claims(
+        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
+    ) -> dict[str, Any]:
+        """Return the claims of a token made for this purpose (TokenRequest) over a new connection.
+
+        The token itself is dropped here. A new connection may reach another API server behind a load balancer.
+        """
+        self._api.rest_client.pool_manager.clear()
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [audience], "expirationSeconds": expiration_seconds},
+        }
+        answer = self._request(
+            "request a token for", "post", "ServiceAccount", service_account, namespace, subresource="token", body=body
+        )
+        return decode_token(answer["status"]["token"])
+
+    def run_in_container(
+        self, pod: str, namespace: str, container: str, command: Sequence[str], *, timeout: float = 30.0
+    ) -> str:
+        """Return what ``command`` printed in the container (pods/exec); stderr and a failure raise ApiError."""
+        query = [("command", c) for c in command] + [("container", container), ("stdout", "true"), ("stderr", "true")]
+        url = f"{self.host}{_path('Pod', pod, namespace, 'exec')}?{urlencode(query)}"
+        target = f"container {container} of {describe_target('Pod', pod, namespace)}"
+        try:
+            headers = self._websocket_headers(url)
+            session = websocket_call(self._configuration, "GET", url, headers=headers, _preload_content=False)
+            try:
+                session.run_forever(timeout=timeout)
+                output, errors = session.read_stdout(timeout=0), session.read_stderr(timeout=0)
+                code = session.returncode
+            finally:
+                session.close()
+        except ApiException as error:
+            raise self._explain("run a command in", target, _with_handshake_status(error)) from None
+        except (OSError, ValueError) as error:
+            raise self._explain("run a command in", target, error) from None
+        if code != 0:
+            words = errors.strip() or ("the command did not end in time" if code is None else f"exit code {code}")
+            raise ApiError(verb="run a command in", target=target, host=self.host, status=500, words=words)
+        return str(output)
+
+    def _websocket_headers(self, url: str) -> dict[str, str]:
+        headers = dict(self._api.default_headers)
+        queries: list[tuple[str, str]] = []
+        self._api.update_params_for_auth(headers, queries, ["BearerToken"], url, "GET", None)
+        return {key.lower(): value for key, value in headers.items()}
+
+    def _request(
+        self,
+        verb: str,
+        method: str,
+        kind: str,
+        name: str | None,
+        namespace: str | None,
+        *,
+        subresource: str = "",
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        shown_name: str | None = None,
+    ) -> dict[str, Any]:
+        try:
+            response = self._dynamic.request(
+                method,
+                _path(kind, name, namespace, subresource),
+                body=body,
+                content_type=content_type,
+                query_params=list((query or {}).items()),
+                _request_timeout=REQUEST_TIMEOUT,
+                serialize=False,
+            )
+            answer = json.loads(response.data)
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._explain(verb, describe_target(kind, shown_name or name, namespace), error) from None
+        if not isinstance(answer, dict):
+            raise ApiError(
+                verb=verb,
+                target=describe_target(kind, shown_name or name, namespace),
+                host=self.host,
+                status=502,
+                words="the answer is not a Kubernetes object",
+            )
+        return answer
+
+    def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
+        """Return the ApiError for whatever the client library raised."""
+        if isinstance(error, (ApiException, DynamicApiError)) and error.status:
+            words, reason = _server_words(error)
+            retry_after = _retry_after(error)
+            return ApiError(
+                verb=verb,
+                target=target,
+                host=self.host,
+                status=error.status,
+                words=words,
+                reason=reason,
+                retry_after=retry_after,
+            )
+        words = _connection_words(error)
+        is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
+        return ApiError(verb=verb, target=target, host=self.host, status=0, words=words, certificate=is_certificate)
+
+
+def _path(kind: str, name: str | None, namespace: str | None, subresource: str = "") -> str:
+    group, version, plural, namespaced = KINDS[kind]
+    parts = ["apis", group, version] if group else ["api", version]
+    if namespaced and namespace:
+        parts += ["namespaces", namespace]
+    parts += [p for p in (plural, name, subresource) if p]
+    return "/" + "/".join(quote(p, safe="") for p in parts)
+
+
+def _delete_options(uid: str, grace_period: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    return options if grace_period is None else {**options, "gracePeriodSeconds": grace_period}
+
+
+def _server_words(error: Any) -> tuple[str, str]:
+    """Return the message and the reason of the Status object in an error's body, or the body's own text."""
+    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else (error.body or "")
+    try:
+        status = json.loads(body)
+    except ValueError:
+        status = None
+    if isinstance(status, dict) and status.get("kind") == "Status":
+        return status.get("message") or status.get("reason") or str(error.reason), status.get("reason") or ""
+    return body[:300].strip() or str(error.reason), ""
+
+
+def _retry_after(error: Any) -> float | None:
+    try:
+        return float((error.headers or {})["Retry-After"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _connection_words(error: Exception) -> str:
+    """Return the innermost reason of a connection failure, as the operating system or TLS words it."""
+    reason = getattr(error, "reason", None)
+    innermost: Any = reason if reason is not None and not isinstance(error, OSError) else error
+    text = str(innermost)
+    # urllib3 writes "<object repr>: Failed to establish a new connection: [Errno 111] Connection refused".
+    return text.rsplit("] ", 1)[-1] if "[Errno" in text else text.rsplit(">: ", 1)[-1]
+
+
+def _with_handshake_status(error: Any) -> Any:
+    """Return ``error`` with the HTTP status that the websocket library only tells in its text."""
+    text = str(error.reason or "")
+    if text.startswith("Handshake status "):
+        error.status = int(text.split()[2])
+        error.body = text.split(" -+-+- ")[-1] if " -+-+- " in text else text
+    return error
+
+
+def _headers(options: ConnectionOptions) -> dict[str, str]:
+    headers = {"User-Agent": "bound_tokens.openshift"}
+    if options.username and options.password:
+        headers.update(urllib3.util.make_headers(basic_auth=f"{options.username}:{options.password}"))
+    if options.impersonate_user:
+        headers["Impersonate-User"] = options.impersonate_user
+    for index, group in enumerate(options.impersonate_groups):
+        headers[_spelling("Impersonate-Group", index)] = group
+    return headers
+
+
+def _spelling(name: str, index: int) -> str:
+    """Return a spelling of a header's name that differs for each index.
+
+    The client keeps headers in a dict, but the API wants this one repeated; servers ignore the case of names.
+    """
+    letters = (c.swapcase() if index >> position & 1 else c for position, c in enumerate(name))
+    return "".join(letters)
+
+
+def _load_configuration(options: ConnectionOptions) -> Any:
+    """Return the client's configuration, in kubernetes.core's order: options, kubeconfig, in-cluster, default."""
+    configuration = kubernetes.client.Configuration()
+    try:
+        if not options.is_self_contained:
+            _load_credentials(configuration, options)
+    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+        _fail_kubeconfig(options, error)
+    if options.host:
+        configuration.host = options.host
+    if options.api_key:
+        configuration.api_key = {"authorization": f"Bearer {options.api_key}"}
+        configuration.refresh_api_key_hook = None
+    given = {
+        "verify_ssl": options.validate_certs,
+        "ssl_ca_cert": options.ca_cert,
+        "cert_file": options.client_cert,
+        "key_file": options.client_key,
+        "proxy": options.proxy,
+        "no_proxy": options.no_proxy,
+    }
+    for name, value in given.items():
+        if value is not None:
+            setattr(configuration, name, value)
+    if options.proxy_headers:
+        configuration.proxy_headers = urllib3.util.make_headers(**dict[str, Any](options.proxy_headers))
+    if configuration.verify_ssl is False:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    # The one waiting loop decides what is tried again; a hidden retry underneath would stretch its deadline.
+    configuration.retries = False
+    return configuration
+
+
+def _load_credentials(configuration: Any, options: ConnectionOptions) -> None:
+    loaders = kubernetes.config
+    settings: dict[str, Any] = {
+        "client_configuration": configuration,
+        "persist_config": bool(options.persist_config),
+        "context": options.context,
+    }
+    if isinstance(options.kubeconfig, Mapping):
+        loaders.load_kube_config_from_dict(dict(options.kubeconfig), **settings)
+    elif options.names_kubeconfig:
+        loaders.load_kube_config(config_file=options.kubeconfig, **settings)
+    else:
+        try:
+            loaders.load_incluster_config(client_configuration=configuration)
+        except ConfigException:
+            loaders.load_kube_config(**settings)
+
+
+def _fail_kubeconfig(options: ConnectionOptions, error: Exception) -> NoReturn:
+    where = f" {options.kubeconfig}" if isinstance(options.kubeconfig, str) else ""
+    words = " ".join(str(error).split()).rstrip(".")
+    raise InvalidOption(
+        f"Could not load the kubeconfig{where}: {words}; "
+        "set kubeconfig, K8S_AUTH_KUBECONFIG or KUBECONFIG to a readable one, or give host and api_key."
+    ) from None

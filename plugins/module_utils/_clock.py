@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""The one loop that waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ._errors import ApiError, WaitFailed, WaitTimedOut
+from ._model import Outcome
+
+
+class Clock(Protocol):
+    """Time as the loop sees it; tests give one that never sleeps."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after ``seconds``."""
+
+
+class SystemClock:
+    """The machine's own monotonic clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Verdict(Protocol):
+    """What a judgement must tell the loop."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    @property
+    def message(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitOptions:
+    """All times are in seconds."""
+
+    timeout: float
+    interval: float = 5.0
+    #: A valid token is refused by API servers that do not know its issuer yet, so 401 is borne for this long.
+    unauthorized_grace: float = 0.0
+
+
+FactsT = TypeVar("FactsT")
+VerdictT = TypeVar("VerdictT", bound=Verdict)
+
+
+def poll(
+    observe: Callable[[], FactsT],
+    judge: Callable[[FactsT], VerdictT],
+    *,
+    waiting_for: str,
+    options: WaitOptions,
+    clock: Clock,
+    on_verdict: Callable[[VerdictT], None] = lambda verdict: None,
+) -> VerdictT:
+    """Return the first verdict whose outcome is DONE.
+
+    Looks before the first sleep and once more after the deadline. Errors that pass by themselves are borne until
+    the deadline, others are raised at once. Raises WaitFailed for a verdict FAILED, WaitTimedOut at the deadline.
+    """
+    deadline = clock.monotonic() + options.timeout
+    unauthorized_since: float | None = None
+    last_message = "nothing was seen yet"
+    while True:
+        is_last_look = clock.monotonic() >= deadline
+        pause = options.interval
+        try:
+            verdict = judge(observe())
+        except ApiError as error:
+            now = clock.monotonic()
+            if error.is_unauthorized:
+                unauthorized_since = now if unauthorized_since is None else unauthorized_since
+                if now - unauthorized_since >= options.unauthorized_grace:
+                    raise
+            elif not error.is_transient:
+                raise
+            last_message = error.message
+            pause = max(pause, error.retry_after or 0.0)
+        else:
+            unauthorized_since = None
+            on_verdict(verdict)
+            last_message = verdict.message
+            if verdict.outcome is Outcome.DONE:
+                return verdict
+            if verdict.outcome is Outcome.FAILED:
+                raise WaitFailed(f"Waiting for {waiting_for} ended: {verdict.message}")
+        if is_last_look:
+            raise WaitTimedOut(
+                f"Waiting for {waiting_for} did not end within {options.timeout:g} s; last seen: {last_message}"
+            )
+        clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Plain facts and verdicts. API objects enter as mappings and leave as frozen dataclasses."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+#: What an empty ``spec.serviceAccountIssuer`` means (openshift/api, config/v1/types_authentication.go).
+DEFAULT_ISSUER = "https://kubernetes.default.svc"
+
+
+class Outcome(enum.Enum):
+    """What a judgement says about waiting on."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    FAILED = "failed"
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return an API timestamp (RFC 3339, UTC) as an aware datetime; None for None or an empty text."""
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def format_time(moment: datetime | None) -> str | None:
+    """Return ``moment`` as the API writes it, in whole seconds; None for None."""
+    return None if moment is None else moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """An issuer whose tokens the API servers accept; ``expires`` is None for the active one."""
+
+    name: str
+    expires: datetime | None = None
+
+    def record(self) -> dict[str, Any]:
+        return {"name": self.name, "expires": format_time(self.expires)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A status condition; ``status`` is True, False or Unknown as text."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition: datetime | None = None
+
+
+#: A condition that nobody has reported.
+NO_CONDITION = Condition(status="Unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRevision:
+    """Where one control-plane node stands: zero and absent mean the same (typed clients leave out zeros)."""
+
+    name: str
+    current: int = 0
+    target: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerFacts:
+    """The issuer as wanted (``authentications.config.openshift.io/cluster``) and as the operator took it over.
+
+    ``trusted`` is None on releases whose operator does not report trusted issuers.
+    """
+
+    spec_issuer: str
+    trusted: tuple[TrustedIssuer, ...] | None
+
+    @property
+    def wanted(self) -> str:
+        """The issuer that the specification asks for, with the default named."""
+        return self.spec_issuer or DEFAULT_ISSUER
+
+    @property
+    def active(self) -> str | None:
+        """The issuer that the operator has made active, None when it does not report any."""
+        return next((i.name for i in self.trusted or () if i.expires is None), None)
+
+    @property
+    def former(self) -> tuple[TrustedIssuer, ...]:
+        """The issuers that are still trusted for a while."""
+        return tuple(i for i in self.trusted or () if i.expires is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutFacts:
+    """All that one judgement of a rollout needs, read in one go.
+
+    ``revision_at_start`` and ``revision`` are ``status.latestAvailableRevision`` at the first and the last read;
+    ``revision_issuers`` is the issuer list in the ConfigMap of the first, None when it does not exist.
+    """
+
+    issuer: IssuerFacts
+    observed_issuers: tuple[str, ...]
+    revision_at_start: int
+    revision: int
+    revision_issuers: tuple[str, ...] | None
+    nodes: tuple[NodeRevision, ...]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    management_state: str = "Managed"
+    #: The issuers in tokens made over several new connections; None when none was asked for.
+    token_issuers: tuple[str, ...] | None = None
+
+    def condition(self, name: str) -> Condition:
+        return self.conditions.get(name, NO_CONDITION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutVerdict:
+    """A judgement with its reason, one of the names documented in kube_apiserver_rollout."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchTime:
+    """When one API server took over the issuer, as two bounds in cluster time; None where it is not known."""
+
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """One thing the caller must be allowed to do (a SelfSubjectAccessReview's attributes)."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        name = (
+            self.resource
+            + (f".{self.group}" if self.group else "")
+            + (f"/{self.subresource}" if self.subresource else "")
+        )
+        return f"{self.verb} {name}" + (f" in namespace {self.namespace}" if self.namespace else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The service account for which tokens are made, to see which issuer they name."""
+
+    service_account: str = "default"
+    namespace: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One result of a preflight check; ``is_blocking`` findings forbid the write."""
+
+    check: str
+    message: str
+    is_blocking: bool = True
+
+    def record(self) -> dict[str, Any]:
+        return {"check": self.check, "blocking": self.is_blocking, "message": self.message}
+
+
+def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
+    """Return ``status.conditions`` of an API object by type."""
+    return {
+        c["type"]: Condition(
+            status=c.get("status") or "Unknown",
+            reason=c.get("reason") or "",
+            message=c.get("message") or "",
+            last_transition=parse_time(c.get("lastTransitionTime")),
+        )
+        for c in (obj.get("status") or {}).get("conditions") or ()
+    }
+
+
+def trusted_issuers_of(kube_apiserver: Mapping[str, Any]) -> tuple[TrustedIssuer, ...] | None:
+    """Return ``status.serviceAccountIssuers``; None where this release of the operator does not report it."""
+    entries = (kube_apiserver.get("status") or {}).get("serviceAccountIssuers")
+    if not entries:
+        return None
+    return tuple(TrustedIssuer(name=e.get("name", ""), expires=parse_time(e.get("expirationTime"))) for e in entries)
+
+
+def issuers_in_config(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ``service-account-issuer`` list of a KubeAPIServerConfig or of ``spec.observedConfig``."""
+    return tuple((config.get("apiServerArguments") or {}).get("service-account-issuer") or ())
+
+
+def issuer_facts(authentication: Mapping[str, Any], kube_apiserver: Mapping[str, Any]) -> IssuerFacts:
+    """Return the issuer as wanted and as reported, from the two objects named ``cluster``."""
+    return IssuerFacts(
+        spec_issuer=(authentication.get("spec") or {}).get("serviceAccountIssuer") or "",
+        trusted=trusted_issuers_of(kube_apiserver),
+    )
+
+
+def rollout_facts(
+    authentication: Mapping[str, Any],
+    first: Mapping[str, Any],
+    revision_config: Mapping[str, Any] | None,
+    last: Mapping[str, Any],
+) -> RolloutFacts:
+    """Return the facts of one judgement from ``authentications``, then ``kubeapiservers`` before and after the
+    parsed ``config.yaml`` of the ConfigMap of the first one's latest revision (None when there is none)."""
+    spec, status = last.get("spec") or {}, last.get("status") or {}
+    return RolloutFacts(
+        issuer=issuer_facts(authentication, last),
+        observed_issuers=issuers_in_config(spec.get("observedConfig") or {}),
+        revision_at_start=latest_revision_of(first),
+        revision=latest_revision_of(last),
+        revision_issuers=None if revision_config is None else issuers_in_config(revision_config),
+        nodes=tuple(
+            NodeRevision(name=n["nodeName"], current=n.get("currentRevision") or 0, target=n.get("targetRevision") or 0)
+            for n in status.get("nodeStatuses") or ()
+        ),
+        conditions=conditions_of(last),
+        management_state=spec.get("managementState") or "Managed",
+    )
+
+
+def latest_revision_of(kube_apiserver: Mapping[str, Any]) -> int:
+    """Return ``status.latestAvailableRevision``, 0 when there is none yet."""
+    return (kube_apiserver.get("status") or {}).get("latestAvailableRevision") or 0

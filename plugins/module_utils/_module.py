@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Where a module meets Ansible: options in, result out, errors as sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._client import Cluster
+from ._clock import Clock, SystemClock, WaitOptions
+from ._errors import ApiError, CollectionError
+from ._model import Probe
+from ._options import AUTH_ARG_SPEC, connection_options
+
+#: A token is refused by API servers that do not know its issuer yet or any more; a rollout takes about this long.
+UNAUTHORIZED_GRACE = 1800.0
+
+PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
+    "probe": {"type": "bool", "default": True},
+    "probe_service_account": {"type": "str", "default": "default"},
+    "probe_namespace": {"type": "str", "default": "default"},
+}
+
+
+def probe_of(params: Mapping[str, Any]) -> Probe | None:
+    """Return the probe that the task asks for, None when it wants none."""
+    if not params["probe"]:
+        return None
+    return Probe(service_account=params["probe_service_account"], namespace=params["probe_namespace"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a module's body works with."""
+
+    params: Mapping[str, Any]
+    check_mode: bool
+    cluster: Cluster
+    clock: Clock
+    warn: Callable[[str], None]
+
+    def wait_options(self) -> WaitOptions:
+        """Return the task's wait_timeout and wait_sleep."""
+        return WaitOptions(
+            timeout=self.params["wait_timeout"],
+            interval=self.params["wait_sleep"],
+            unauthorized_grace=UNAUTHORIZED_GRACE,
+        )
+
+
+def run_module(
+    body: Callable[[Context], dict[str, Any]],
+    *,
+    argument_spec: Mapping[str, Any],
+    check: Callable[[Mapping[str, Any]], None] = lambda params: None,
+    **rules: Any,
+) -> None:
+    """Run ``body`` and end the module with its result, or with the sentence of the error it raised.
+
+    ``check`` looks at the options before anything is sent. ``rules`` are AnsibleModule's (required_if and its kin).
+    Errors that are not a CollectionError are bugs and keep their traceback.
+    """
+    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
+    try:
+        check(module.params)
+        connection = connection_options(module.params, os.environ)
+        module.no_log_values.update(connection.secrets())
+        result = body(
+            Context(
+                params=module.params,
+                check_mode=module.check_mode,
+                cluster=Cluster(connection),
+                clock=SystemClock(),
+                warn=module.warn,
+            )
+        )
+    except CollectionError as error:
+        details = {"status": error.status, "reason": error.reason} if isinstance(error, ApiError) else {}
+        module.fail_json(msg=error.message, **details, **error.progress)
+    else:
+        module.exit_json(**result)

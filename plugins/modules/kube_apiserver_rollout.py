@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kube_apiserver_rollout
+short_description: Wait until every kube-apiserver of an OpenShift cluster uses the service account issuer
+version_added: 0.1.0
+author: The bound_tokens.openshift contributors (@bound-tokens)
+description:
+  - Waits until every control-plane node runs a revision of the kube-apiserver that holds the issuer, and proves it.
+  - It is right also when it starts in the moment after the change. The documented condition
+    C(AllNodesAtLatestRevision) then still tells of the revision before, for 30 to 47 seconds on a real cluster. This
+    module goes by what the operator has taken over, in the order in which it does; the texts are returned for people.
+  - API servers that go away meanwhile are normal and are waited for.
+  - Changes nothing.
+extends_documentation_fragment:
+  - bound_tokens.openshift._auth
+  - bound_tokens.openshift._wait
+  - bound_tokens.openshift._attributes
+  - bound_tokens.openshift._attributes.info_module
+  - bound_tokens.openshift._attributes.actiongroup_cluster
+options:
+  issuer:
+    description:
+      - The issuer that every API server shall use. Defaults to the one that the cluster's configuration asks for.
+    type: str
+  wait:
+    description:
+      - Whether to wait. Otherwise, and in check mode, RV(rollout) tells how things stand.
+    default: true
+  wait_timeout:
+    description:
+      - How many seconds to wait at most. A rollout takes 10 to 15 minutes on three control-plane nodes, sometimes more.
+      - When the time is up the module fails, with the progress so far in RV(rollout).
+    default: 2700
+  probe:
+    description:
+      - Whether to cross-check with tokens made for this purpose, over several new connections, for the audience
+        C(probe.invalid) and 600 seconds. The tokens are dropped.
+    type: bool
+    default: true
+  probe_service_account:
+    description:
+      - The service account for which the tokens are made.
+    type: str
+    default: default
+  probe_namespace:
+    description:
+      - The namespace of O(probe_service_account).
+    type: str
+    default: default
+"""
+
+EXAMPLES = r"""
+- name: Wait until all API servers use the issuer
+  bound_tokens.openshift.kube_apiserver_rollout:
+    issuer: https://issuer.example.com/cluster-1
+  register: result
+
+- name: Show when the last one had switched
+  ansible.builtin.debug:
+    var: result.rollout.finished_at
+"""
+
+RETURN = r"""
+rollout:
+  description: How the rollout stands; also returned on failure, with the progress so far.
+  returned: always, unless the cluster could not be read at all
+  type: dict
+  contains:
+    complete:
+      description: Whether every API server uses the issuer.
+      type: bool
+      sample: true
+    reason:
+      description:
+        - The first evidence that is still missing - V(OperatorHasNotReacted), V(NotObserved), V(RevisionChanging),
+          V(NoRevisionYet), V(NodesBehind), V(ConditionsDiffer), V(TokensDiffer) - or V(Complete),
+          V(SpecificationDiffers), V(ConfigObservationDegraded), V(NothingSeen).
+      type: str
+      sample: Complete
+    explanation:
+      description: The same in a sentence.
+      type: str
+      sample: All 3 kube-apiservers run revision 12 with the issuer https://issuer.example.com/cluster-1.
+    issuer:
+      description: The issuer that was waited for.
+      type: str
+      sample: https://issuer.example.com/cluster-1
+    revision:
+      description: The latest revision.
+      type: int
+      sample: 12
+    message:
+      description: Reason and message of the condition NodeInstallerProgressing, as OpenShift's documentation shows.
+      type: str
+      sample: "AllNodesAtLatestRevision\n3 nodes are at revision 12"
+    finished_at:
+      description:
+        - When the last API server took over the issuer, by the cluster's clock.
+        - Null when the rollout is not complete, and when the cluster no longer tells, because a later revision has been
+          rolled out or the revision before has been removed.
+      type: str
+      sample: "2026-11-22T08:02:31Z"
+    nodes:
+      description: The control-plane nodes.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the node.
+          type: str
+          sample: master-0
+        revision:
+          description: The revision it runs.
+          type: int
+          sample: 12
+        target_revision:
+          description: The revision it is being taken to; null when it is not.
+          type: int
+          sample: 12
+        switched_not_before:
+          description: Its API server did not use the issuer before this moment; null when that is not known.
+          type: str
+          sample: "2026-11-22T07:56:10Z"
+        switched_not_after:
+          description: Its API server used the issuer from this moment on at the latest; null when that is not known.
+          type: str
+          sample: "2026-11-22T07:56:48Z"
+"""
+
+from typing import Any
+
+from ..module_utils._module import PROBE_ARG_SPEC, Context, probe_of, run_module
+from ..module_utils._options import WAIT_ARG_SPEC
+from ..module_utils._phases.rollout import look_at_rollout, wait_for_rollout
+
+
+def body(context: Context) -> dict[str, Any]:
+    issuer, probe = context.params["issuer"], probe_of(context.params)
+    if context.check_mode or not context.params["wait"]:
+        rollout = look_at_rollout(context.cluster, issuer, probe=probe)
+    else:
+        rollout = wait_for_rollout(
+            context.cluster, issuer, probe=probe, options=context.wait_options(), clock=context.clock
+        )
+    return {"changed": False, "rollout": rollout}
+
+
+def main() -> None:
+    run_module(
+        body,
+        argument_spec={
+            **WAIT_ARG_SPEC,
+            **PROBE_ARG_SPEC,
+            "issuer": {"type": "str"},
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 2700},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
