@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# "make" alone lists what there is.
+# "make" alone lists what there is. Each target makes its own environment first; that takes a moment when nothing changed.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv requirements
+MAKEFLAGS += --no-print-directory
+.PHONY: help venv requirements demo test lint unit sanity molecule lab-up lab-down lab-status lab-test soak bench build clean
 
 BIN := .venv/bin
+LAB := PYTHONPATH=tests/lab $(BIN)/python -m lab
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## this list
@@ -14,5 +16,47 @@ help: ## this list
 venv: ## .venv with the pinned tools, the checkout linked into it
 	@scripts/venv
 
+demo: venv ## the main playbook on a lab, from nothing to the report
+	@$(BIN)/python scripts/demo.py
+
+test: venv ## everything: lint, unit, archive, sanity, lab, molecule
+	@$(BIN)/python scripts/stages.py
+
+lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
+	@$(BIN)/python scripts/stages.py --keep-going lint
+
+unit: venv ## unit tests
+	@pytest -q tests/unit
+
+sanity: venv ## ansible-test sanity
+	@scripts/sanity
+
+molecule: venv ## molecule scenarios on a lab (root)
+	@molecule test --all --shared-state
+
+lab-test: venv ## the lab's own tests (root for all of them)
+	@$(BIN)/python scripts/stages.py --keep-going lab
+
+lab-up: venv ## a lab; the last line is the path of its kubeconfig (root)
+	@$(LAB) up
+
+lab-down: venv ## the lab is gone without a trace
+	@$(LAB) down
+
+lab-status: venv ## what of the lab runs
+	@$(LAB) status
+
+soak: venv ## the long randomised tests
+	@pytest tests/soak
+
+bench: venv ## figures, side by side
+	@$(BIN)/python -m tests.benchmarks
+
+build: venv ## the collection's archive in dist/
+	@$(BIN)/python scripts/archive.py
+
 requirements: venv ## requirements/dev.txt anew from pyproject.toml
 	uv pip compile -q --upgrade --universal --no-header --no-annotate -p 3.11 --group pyproject.toml:dev -o requirements/dev.txt
+
+clean: ## without .venv, caches of the checkout and dist/; the lab's cache stays
+	rm -rf .venv .cache .ansible dist tests/output

@@ -41,7 +41,7 @@ def install() -> None:
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
     count = sum(1 for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
     say(f"installing {count} pinned packages from {REQUIREMENTS.relative_to(ROOT)} (about half a minute)")
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
     subprocess.run([*pip, "--requirement", REQUIREMENTS], check=True, stdin=subprocess.DEVNULL)
     STAMP.write_text(wanted)
     say(f"installed in {time.monotonic() - started:.0f} s")
