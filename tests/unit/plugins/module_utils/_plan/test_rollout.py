@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""judge_rollout against the recording of the real operator, and against what else the operator was seen to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    Outcome,
+    SwitchTime,
+    format_time,
+    parse_time,
+    rollout_facts,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollout import (
+    bound_switch_times,
+    find_finish,
+    find_switch_revision,
+    judge_rollout,
+)
+
+RECORDING = Path(__file__).resolve().parents[4] / "recordings" / "operator-recording.jsonl"
+DEFAULT = "https://kubernetes.default.svc"
+CONDITIONS = (
+    "NodeInstallerProgressing",
+    "NodeInstallerDegraded",
+    "StaticPodsAvailable",
+    "RevisionControllerDegraded",
+    "ConfigObservationDegraded",
+    "StaticPodsDegraded",
+    "TargetConfigControllerDegraded",
+)
+
+
+def kube_apiserver_from(record):
+    """The KubeAPIServer object of which the recording kept the watched fields."""
+    arguments = {"service-account-issuer": record["observedIssuers"]} if record["observedIssuers"] else {}
+    return {
+        "spec": {"managementState": "Managed", "observedConfig": {"apiServerArguments": arguments}},
+        "status": {
+            "serviceAccountIssuers": record["serviceAccountIssuers"],
+            "latestAvailableRevision": record["latestAvailableRevision"],
+            "nodeStatuses": record["nodeStatuses"],
+            "conditions": [{"type": name, **record[name]} for name in CONDITIONS if record.get(name)],
+        },
+    }
+
+
+def replay():
+    """Yield (time, facts, KubeAPIServer) for each state that the recording shows.
+
+    The recording kept no ConfigMaps. A revision's configuration is what the operator had observed when it began to
+    make that revision, which an event tells.
+    """
+    authentication, kube_apiserver, configs = {"spec": {}}, None, {}
+    for line in RECORDING.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if record.get("kind") == "Authentication":
+            authentication = {"spec": {"serviceAccountIssuer": record["serviceAccountIssuer"]}}
+        elif record.get("kind") == "Event":
+            begun = re.match(r"new revision (\d+) triggered", record["message"])
+            if record["reason"] == "StartingNewRevision" and begun and kube_apiserver:
+                configs[int(begun[1])] = kube_apiserver["spec"]["observedConfig"]
+            continue
+        elif "kind" not in record:
+            kube_apiserver = kube_apiserver_from(record)
+        else:
+            continue
+        if kube_apiserver:
+            latest = kube_apiserver["status"]["latestAvailableRevision"]
+            yield (
+                parse_time(record["t"]),
+                rollout_facts(authentication, kube_apiserver, configs.get(latest), kube_apiserver),
+                kube_apiserver,
+            )
+
+
+ALL_DONE = parse_time("2026-11-22T07:55:32.037+00:00")
+EDIT = parse_time("2026-11-22T07:55:32.594+00:00")
+
+
+def test_the_recording_is_judged_right_at_every_moment():
+    seen = {True: 0, False: 0}
+    for moment, facts, _object in replay():
+        verdict = judge_rollout(facts, facts.issuer.wanted)
+        is_done = ALL_DONE <= moment < EDIT
+        assert (verdict.outcome is Outcome.DONE) == is_done, (format_time(moment), verdict)
+        seen[is_done] += 1
+    assert seen[True] >= 1
+    assert seen[False] >= 30
+
+
+def test_the_documented_condition_is_wrong_in_the_same_recording():
+    """The test above can only mean something if the recording does fool a simpler wait."""
+    fooled = [
+        (moment - EDIT).total_seconds()
+        for moment, facts, _object in replay()
+        if moment > EDIT and facts.condition("NodeInstallerProgressing").reason == "AllNodesAtLatestRevision"
+    ]
+    assert max(fooled) > 20
+
+
+def test_the_reasons_appear_in_the_order_of_the_evidence():
+    reasons = []
+    for moment, facts, _object in replay():
+        reason = judge_rollout(facts, facts.issuer.wanted).reason
+        if moment >= EDIT and reasons[-1:] != [reason]:
+            reasons.append(reason)
+    assert reasons == ["OperatorHasNotReacted", "NotObserved", "NoRevisionYet", "NodesBehind"]
+
+
+@pytest.mark.parametrize("step", ["operator", "observation", "revision", "nodes", "conditions"])
+def test_no_step_of_the_evidence_may_be_left_out(step):
+    """Each state below is finished but for one thing, as it was seen or as the operator's code allows it."""
+    assert judge_rollout(facts_of(), "https://b.example").outcome is Outcome.DONE
+    broken = {
+        "operator": {"trusted": ["https://a.example"]},
+        "observation": {"observed": ["https://a.example"], "config": ["https://a.example"]},
+        "revision": {"config": ["https://a.example"]},
+        "nodes": {"nodes": [(12, 0), (12, 0), (11, 12)]},
+        "conditions": {"progressing": "True"},
+    }[step]
+    assert judge_rollout(facts_of(**broken), "https://b.example").outcome is Outcome.WAITING
+
+
+def facts_of(
+    *,
+    spec="https://b.example",
+    trusted=("https://b.example", "https://a.example"),
+    observed=("https://b.example", "https://a.example"),
+    config=("https://b.example", "https://a.example"),
+    nodes=((12, 0), (12, 0), (12, 0)),
+    revisions=(12, 12),
+    progressing="False",
+    extra=(),
+):
+    conditions = [
+        {"type": "NodeInstallerProgressing", "status": progressing, "lastTransitionTime": "2026-11-22T08:00:00Z"},
+        {"type": "StaticPodsAvailable", "status": "True"},
+        {"type": "NodeInstallerDegraded", "status": "False"},
+        *extra,
+    ]
+
+    def kube_apiserver(revision):
+        issuers = None
+        if trusted is not None:
+            issuers = [
+                {"name": trusted[0]},
+                *({"name": t, "expirationTime": "2026-11-23T08:00:00Z"} for t in trusted[1:]),
+            ]
+        return {
+            "spec": {"observedConfig": {"apiServerArguments": {"service-account-issuer": list(observed)}}},
+            "status": {
+                "serviceAccountIssuers": issuers,
+                "latestAvailableRevision": revision,
+                "conditions": conditions,
+                "nodeStatuses": [
+                    {"nodeName": f"master-{i}", "currentRevision": c, "targetRevision": t}
+                    for i, (c, t) in enumerate(nodes)
+                ],
+            },
+        }
+
+    return rollout_facts(
+        {"spec": {"serviceAccountIssuer": spec}},
+        kube_apiserver(revisions[0]),
+        None if config is None else {"apiServerArguments": {"service-account-issuer": list(config)}},
+        kube_apiserver(revisions[1]),
+    )
+
+
+FURTHER = [
+    ("quiet", {}, "Complete"),
+    ("releases that report no trusted issuers", {"trusted": None}, "Complete"),
+    ("somebody changed it meanwhile", {"spec": "https://c.example"}, "SpecificationDiffers"),
+    (
+        "away and back within seconds: same issuer first, other list",
+        {"config": ("https://b.example",)},
+        "NoRevisionYet",
+    ),
+    ("the revision's configuration is gone", {"config": None}, "NoRevisionYet"),
+    ("a revision appears between the reads", {"revisions": (11, 12)}, "RevisionChanging"),
+    ("no node is reported", {"nodes": ()}, "NodesBehind"),
+    ("a node was replaced", {"nodes": ((12, 0), (12, 0), (0, 0))}, "NodesBehind"),
+    ("an older revision is still going to a node", {"nodes": ((12, 0), (12, 13), (12, 0))}, "NodesBehind"),
+    (
+        "an unparsable issuer: all conditions at rest for ever, but the observation",
+        {
+            "observed": ("https://a.example",),
+            "config": ("https://a.example",),
+            "extra": (
+                {
+                    "type": "ConfigObservationDegraded",
+                    "status": "True",
+                    "reason": "Error",
+                    "message": "service-account issuer contained a ':' but was not a valid URL: parse \"http://x y\": "
+                    'invalid character " " in host name',
+                },
+            ),
+        },
+        "ConfigObservationDegraded",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "have", "reason"), FURTHER, ids=[row[0] for row in FURTHER])
+def test_further_states(name, have, reason):
+    assert judge_rollout(facts_of(**have), "https://b.example").reason == reason
+
+
+def test_an_empty_issuer_is_the_default():
+    facts = facts_of(spec="", trusted=[DEFAULT], observed=[DEFAULT], config=[DEFAULT])
+    assert judge_rollout(facts, DEFAULT).outcome is Outcome.DONE
+
+
+SWITCHES = [
+    ("the latest revision brought it", {11: ("a",), 12: ("b", "a")}, 12),
+    ("a later revision followed", {10: ("a",), 11: ("b", "a"), 12: ("b",)}, 11),
+    ("the revision before is gone", {12: ("b",)}, None),
+    ("never", {11: ("a",), 12: ("a",)}, None),
+]
+
+
+@pytest.mark.parametrize(("name", "configs", "revision"), SWITCHES, ids=[row[0] for row in SWITCHES])
+def test_the_revision_of_the_switch_is_known_or_unknown(name, configs, revision):
+    assert find_switch_revision(12, "b", configs.get) == revision
+
+
+def test_the_finish_is_the_operators_own_time_or_unknown():
+    facts = facts_of()
+    assert format_time(find_finish(facts, 12, was_seen_running=False)) == "2026-11-22T08:00:00Z"
+    assert find_finish(facts, 11, was_seen_running=False) is None
+    assert find_finish(facts, None, was_seen_running=False) is None
+    assert format_time(find_finish(facts, None, was_seen_running=True)) == "2026-11-22T08:00:00Z"
+
+
+def test_switch_times_are_bounds_from_the_cluster():
+    pods = [
+        installer("installer-12-master-0", "2026-11-22T07:56:10Z"),
+        installer("installer-12-master-1", "2026-11-22T07:57:00Z", exit_code=1),
+        installer("installer-12-retry-1-master-1", "2026-11-22T07:58:00Z"),
+        installer("installer-11-master-2", "2026-11-22T06:00:00Z"),
+        static_pod("master-0", "12", "2026-11-22T07:56:48Z"),
+        static_pod("master-2", "11", "2026-11-22T06:00:40Z"),
+    ]
+    times = bound_switch_times(pods, ["master-0", "master-1", "master-2"], 12)
+    assert times["master-0"] == SwitchTime(
+        not_before=parse_time("2026-11-22T07:56:10Z"), not_after=parse_time("2026-11-22T07:56:48Z")
+    )
+    assert times["master-1"] == SwitchTime(not_before=parse_time("2026-11-22T07:58:00Z"))
+    assert times["master-2"] == SwitchTime()
+
+
+def installer(name, finished_at, exit_code=0):
+    terminated = {"exitCode": exit_code, "finishedAt": finished_at}
+    return {"metadata": {"name": name}, "status": {"containerStatuses": [{"state": {"terminated": terminated}}]}}
+
+
+def static_pod(node, revision, ready_since):
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": ready_since}
+    return {
+        "metadata": {"name": f"kube-apiserver-{node}", "labels": {"revision": revision}},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [ready]},
+    }

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions, poll
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, WaitFailed, WaitTimedOut
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Outcome
+
+
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.sleeps = []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@dataclass
+class Verdict:
+    outcome: Outcome
+    message: str = "as it is"
+
+
+def api_error(status, **more):
+    return ApiError(verb="get", target="pods", host="https://h", status=status, words="no", **more)
+
+
+def run(script, **options):
+    """Poll a script of verdicts and errors; the last one repeats."""
+    clock, looks = FakeClock(), []
+
+    def observe():
+        step = script[min(len(looks), len(script) - 1)]
+        looks.append(clock.now)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    given = WaitOptions(**{"timeout": 60, "interval": 5, **options})
+    try:
+        result = poll(observe, lambda verdict: verdict, waiting_for="it", options=given, clock=clock)
+    except Exception as error:
+        result = error
+    return result, clock, looks
+
+
+WAITING, DONE, FAILED = (Verdict(outcome) for outcome in (Outcome.WAITING, Outcome.DONE, Outcome.FAILED))
+
+
+def test_what_is_there_already_needs_no_sleep():
+    result, clock, _looks = run([DONE])
+    assert result is DONE
+    assert clock.sleeps == []
+
+
+def test_it_looks_again_until_it_is_done():
+    result, clock, _looks = run([WAITING, WAITING, DONE])
+    assert result is DONE
+    assert clock.sleeps == [5, 5]
+
+
+def test_it_looks_once_more_at_the_deadline():
+    result, clock, looks = run([WAITING], timeout=12)
+    assert isinstance(result, WaitTimedOut)
+    assert looks[-1] == pytest.approx(112)
+    assert clock.sleeps == [5, 5, 2]
+    assert result.message == "Waiting for it did not end within 12 s; last seen: as it is"
+
+
+def test_no_time_at_all_is_one_look():
+    result, _clock, looks = run([WAITING], timeout=0)
+    assert isinstance(result, WaitTimedOut)
+    assert len(looks) == 1
+
+
+def test_what_can_not_come_any_more_ends_the_wait():
+    result, _clock, looks = run([WAITING, FAILED])
+    assert isinstance(result, WaitFailed)
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 502, 503, 504])
+def test_errors_that_pass_are_borne(status):
+    result, _clock, _looks = run([api_error(status), DONE])
+    assert result is DONE
+
+
+@pytest.mark.parametrize("error", [api_error(403), api_error(404), api_error(0, certificate=True)])
+def test_errors_that_stay_are_raised_at_once(error):
+    result, _clock, looks = run([error, DONE])
+    assert result is error
+    assert len(looks) == 1
+
+
+def test_retry_after_is_honoured():
+    _result, clock, _looks = run([api_error(429, retry_after=17), DONE])
+    assert clock.sleeps == [17]
+
+
+def test_unauthorized_is_borne_for_its_time_only():
+    result, _clock, looks = run([api_error(401)], unauthorized_grace=10, timeout=1000)
+    assert isinstance(result, ApiError)
+    assert looks[-1] - looks[0] == pytest.approx(10)
+    result, _clock, _looks = run([api_error(401), api_error(401), DONE], unauthorized_grace=10)
+    assert result is DONE
+    result, _clock, looks = run([api_error(401), DONE])
+    assert isinstance(result, ApiError)
+
+
+def test_a_timeout_tells_the_last_error():
+    result, _clock, _looks = run([WAITING, api_error(503)], timeout=10)
+    assert "last seen: Could not get pods: no (HTTP 503 from https://h)." in result.message
