@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the main playbook on a lab of its own, from nothing to the report, and leave nothing behind.
+
+With --keep the lab stays, and the last line tells how to reach it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from kubernetes import config, dynamic
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+DEMO = ROOT / "tests" / "demo"
+REPORT = ROOT / ".cache" / "demo-report.txt"
+ENVIRONMENT = {
+    **os.environ,
+    "LAB_NAME": "demo",
+    "LAB_PORT": os.environ.get("LAB_PORT", "7444"),
+    "PYTHONPATH": str(ROOT / "tests" / "lab"),
+    "PATH": f"{BIN}:{os.environ['PATH']}",
+    "ANSIBLE_NOCOWS": "1",
+    "ANSIBLE_LOCALHOST_WARNING": "False",
+    "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+}
+READY_SECONDS = 120
+
+
+def say(text: str) -> None:
+    """Print a headline that stands out between the output of the programs."""
+    print(f"\n=== {text}", flush=True)
+
+
+def lab(*arguments: str) -> None:
+    """Run a command of the lab; its failure ends the demonstration."""
+    subprocess.run([BIN / "python", "-m", "lab", *arguments], env=ENVIRONMENT, check=True)
+
+
+def kubeconfig() -> str:
+    """Return the path of the lab's kubeconfig."""
+    command = [BIN / "python", "-m", "lab", "kubeconfig"]
+    return subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def play(playbook: str, path: str) -> None:
+    """Run one of the collection's playbooks against the lab."""
+    say(f"ansible-playbook bound_tokens.openshift.{playbook}")
+    command = [
+        BIN / "ansible-playbook",
+        f"bound_tokens.openshift.{playbook}",
+        *("-e", f"@{DEMO / 'rotation.yml'}"),
+        *("-e", f"rotation_report_file={REPORT}"),
+    ]
+    subprocess.run(command, env={**ENVIRONMENT, "K8S_AUTH_KUBECONFIG": path}, check=True)
+
+
+def create_workloads(path: str) -> None:
+    """Return when the workloads exist and every pod of theirs runs."""
+    client = dynamic.DynamicClient(config.new_client_from_config(path))
+    for document in yaml.safe_load_all((DEMO / "workloads.yml").read_text()):
+        kind = client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
+        kind.server_side_apply(body=document, field_manager="demo")
+    pods = client.resources.get(api_version="v1", kind="Pod")
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        found = [p for n in ("shop", "shop-agents") for p in pods.get(namespace=n).items]
+        running = [p for p in found if p.status.phase == "Running"]
+        if len(running) == len(found) >= 7:
+            print(f"{len(running)} pods run in shop and shop-agents")
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"Only {len(running)} of {len(found)} pods run after {READY_SECONDS} s.")
+        time.sleep(0.5)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="leave the lab up at the end")
+    options = parser.parse_args()
+    begin = time.monotonic()
+    REPORT.unlink(missing_ok=True)
+    try:
+        say("A cluster of real parts on this machine")
+        lab("up")
+        path = kubeconfig()
+        say("Workloads that hold tokens of the present issuer")
+        create_workloads(path)
+        play("deploy_projected_token_pod", path)
+        play("rotate", path)
+        say(f"Report ({time.monotonic() - begin:.0f} s in all)")
+        print(REPORT.read_text(), flush=True)
+    except subprocess.CalledProcessError as error:
+        print(f"demo: {' '.join(map(str, error.cmd))} failed with exit code {error.returncode}", file=sys.stderr)
+        return 1
+    finally:
+        if options.keep:
+            print("The lab stays. To look around: export KUBECONFIG=~/.cache/bound-tokens-lab/run/demo/kubeconfig")
+            print("To remove it: LAB_NAME=demo make lab-down")
+        else:
+            say("Taking the cluster down")
+            lab("down")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
