@@ -8,22 +8,24 @@ What leaves here are plain mappings, claims and ApiError; what a token or a cred
 from __future__ import annotations
 
 import json
+import ssl
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from ._claims import decode_token
-from ._errors import ApiError, CollectionError, InvalidOption
+from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
 from ._options import ConnectionOptions
 
 try:
     import kubernetes
     import urllib3
+    import websocket
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config.config_exception import ConfigException
     from kubernetes.dynamic.exceptions import DynamicApiError
-    from kubernetes.stream.ws_client import websocket_call
+    from kubernetes.stream.ws_client import get_websocket_url, websocket_proxycare
     from openshift.dynamic import DynamicClient
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
@@ -34,6 +36,11 @@ else:
 #: accept a connection and never answer.
 REQUEST_TIMEOUT = (5.0, 30.0)
 PAGE_SIZE = 500
+
+#: Channels of an exec session; the error channel ends with a Status object.
+_STDOUT, _STDERR, _ERROR = 1, 2, 3
+#: How container runtimes say that an image lacks the program.
+_CANNOT_START = ("executable file not found", "no such file or directory", "permission denied")
 
 #: Every kind the collection works with: group, version, plural, namespaced. Knowing them saves the discovery
 #: requests, which fail while API servers restart.
@@ -125,10 +132,14 @@ class Cluster:
                 return
             query = {**query, "continue": token}
 
-    def create(self, kind: str, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
-        """Return the object as the server created it."""
-        name = (body.get("metadata") or {}).get("name")
-        return self._request("create", "post", kind, None, namespace, body=body, shown_name=name)
+    def create(
+        self, kind: str, body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Return the object as the server created it; with ``dry_run``, as admission would let it in, and none is."""
+        metadata = body.get("metadata") or {}
+        name = metadata.get("name") or metadata.get("generateName")
+        query = {"dryRun": "All"} if dry_run else None
+        return self._request("create", "post", kind, None, namespace, body=body, query=query, shown_name=name)
 
     def merge_patch(
         self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None
@@ -175,33 +186,52 @@ class Cluster:
     def run_in_container(
         self, pod: str, namespace: str, container: str, command: Sequence[str], *, timeout: float = 30.0
     ) -> str:
-        """Return what ``command`` printed in the container (pods/exec); stderr and a failure raise ApiError."""
+        """Return what ``command`` printed in the container (pods/exec).
+
+        Raises CommandFailed when it could not be started or failed, ApiError when the cluster did not carry it out.
+        """
         query = [("command", c) for c in command] + [("container", container), ("stdout", "true"), ("stderr", "true")]
         url = f"{self.host}{_path('Pod', pod, namespace, 'exec')}?{urlencode(query)}"
-        target = f"container {container} of {describe_target('Pod', pod, namespace)}"
+        verb, target = "run a command in", f"container {container} of {describe_target('Pod', pod, namespace)}"
         try:
-            headers = self._websocket_headers(url)
-            session = websocket_call(self._configuration, "GET", url, headers=headers, _preload_content=False)
+            session = self._open_websocket(url, timeout)
             try:
-                session.run_forever(timeout=timeout)
-                output, errors = session.read_stdout(timeout=0), session.read_stderr(timeout=0)
-                code = session.returncode
+                channels = _read_channels(session)
             finally:
                 session.close()
-        except ApiException as error:
-            raise self._explain("run a command in", target, _with_handshake_status(error)) from None
-        except (OSError, ValueError) as error:
-            raise self._explain("run a command in", target, error) from None
-        if code != 0:
-            words = errors.strip() or ("the command did not end in time" if code is None else f"exit code {code}")
-            raise ApiError(verb="run a command in", target=target, host=self.host, status=500, words=words)
-        return str(output)
+            status = json.loads(channels.get(_ERROR, "{}"))
+        except (websocket.WebSocketException, OSError, ValueError) as error:
+            raise self._explain(verb, target, _with_handshake_status(error)) from None
+        if status.get("status") == "Success":
+            return channels.get(_STDOUT, "")
+        words = channels.get(_STDERR, "").strip() or status.get("message") or "the connection ended before the command"
+        if status.get("reason") == "NonZeroExitCode" or any(sign in words for sign in _CANNOT_START):
+            raise CommandFailed(target=target, command=command[0], words=words)
+        raise ApiError(verb=verb, target=target, host=self.host, status=500 if status else 0, words=words)
 
-    def _websocket_headers(self, url: str) -> dict[str, str]:
+    def _open_websocket(self, url: str, timeout: float) -> Any:
+        """Return an open connection. The Kubernetes client's own one leaves out impersonation and never times out."""
         headers = dict(self._api.default_headers)
-        queries: list[tuple[str, str]] = []
-        self._api.update_params_for_auth(headers, queries, ["BearerToken"], url, "GET", None)
-        return {key.lower(): value for key, value in headers.items()}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], url, "GET", None)
+        settings = self._configuration
+        tls: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if settings.verify_ssl else ssl.CERT_NONE}
+        if not settings.verify_ssl or settings.assert_hostname is False:
+            tls["check_hostname"] = False
+        given = {
+            "ca_certs": settings.ssl_ca_cert,
+            "certfile": settings.cert_file,
+            "keyfile": settings.key_file,
+            "server_hostname": settings.tls_server_name,
+        }
+        tls.update({name: value for name, value in given.items() if value})
+        return websocket.create_connection(
+            get_websocket_url(url),
+            timeout=timeout,
+            sslopt=tls,
+            header=[f"{name}: {value}" for name, value in headers.items()],
+            subprotocols=["v4.channel.k8s.io"],
+            **(websocket_proxycare({}, settings, url, headers) if settings.proxy or settings.proxy_headers else {}),
+        )
 
     def _request(
         self,
@@ -281,7 +311,10 @@ def _server_words(error: Any) -> tuple[str, str]:
     except ValueError:
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
-        return status.get("message") or status.get("reason") or str(error.reason), status.get("reason") or ""
+        words = status.get("message") or status.get("reason") or str(error.reason)
+        causes = (status.get("details") or {}).get("causes") or ()
+        budgets = [c.get("message") or "" for c in causes if c.get("reason") == "DisruptionBudget"]
+        return " ".join([words, *budgets]), status.get("reason") or ""
     return body[:300].strip() or str(error.reason), ""
 
 
@@ -301,13 +334,24 @@ def _connection_words(error: Exception) -> str:
     return text.rsplit("] ", 1)[-1] if "[Errno" in text else text.rsplit(">: ", 1)[-1]
 
 
-def _with_handshake_status(error: Any) -> Any:
-    """Return ``error`` with the HTTP status that the websocket library only tells in its text."""
-    text = str(error.reason or "")
-    if text.startswith("Handshake status "):
-        error.status = int(text.split()[2])
-        error.body = text.split(" -+-+- ")[-1] if " -+-+- " in text else text
-    return error
+def _read_channels(session: Any) -> dict[int, str]:
+    """Return the text of each channel of a finished exec session (protocol v4.channel.k8s.io)."""
+    channels: dict[int, bytes] = {}
+    while True:
+        operation, data = session.recv_data()
+        if operation == websocket.ABNF.OPCODE_CLOSE:
+            return {channel: text.decode("utf-8", "replace") for channel, text in channels.items()}
+        if data:
+            channels[data[0]] = channels.get(data[0], b"") + data[1:]
+
+
+def _with_handshake_status(error: Exception) -> Exception:
+    """Return ``error``; a handshake that the server refused as the ApiException that it would be over HTTP."""
+    if not isinstance(error, websocket.WebSocketBadStatusException):
+        return error
+    refusal = ApiException(status=error.status_code, reason=str(error))
+    refusal.body, refusal.headers = (error.resp_body or b"").decode("utf-8", "replace"), error.resp_headers
+    return refusal
 
 
 def _headers(options: ConnectionOptions) -> dict[str, str]:

@@ -40,6 +40,16 @@ class WaitTimedOut(CollectionError):
     """What was waited for did not come in time; ``progress`` tells how far it got."""
 
 
+class CommandFailed(CollectionError):
+    """A command in a container could not be started, or ended with an error; ``words`` are its own or the runtime's."""
+
+    def __init__(self, *, target: str, command: str, words: str) -> None:
+        self.target = target
+        self.command = command
+        self.words = " ".join(words.split()).rstrip(".")
+        super().__init__(f"The command {command} failed in {target}: {self.words}.")
+
+
 class ApiError(CollectionError):
     """An API server said no, or did not say anything.
 
