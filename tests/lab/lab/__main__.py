@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command: python -m lab up | down | status | logs | kubeconfig | exec."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import cluster, inspect
+from .errors import LabError
+from .progress import Progress
+from .settings import Settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description="A disposable cluster of real parts on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="build what is missing, start the lab; the last line is the kubeconfig's path")
+    commands.add_parser("down", help="end the lab and remove every trace of it but the caches")
+    commands.add_parser("status", help="a short table")
+    logs = commands.add_parser("logs", help="show a component's log, or the names of all")
+    logs.add_argument("component", nargs="?")
+    commands.add_parser("kubeconfig", help="print the kubeconfig's path")
+    execute = commands.add_parser("exec", help="run a command in a node, or in the lab's network (node name: hub)")
+    execute.add_argument("node")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 after one line on stderr."""
+    options = _parser().parse_args(arguments)
+    say = Progress()
+    try:
+        settings = Settings.from_environment()
+        if options.command == "up":
+            cluster.up(settings, say)
+            print(settings.kubeconfig, flush=True)
+        elif options.command == "down":
+            cluster.down(settings, say)
+        elif options.command == "status":
+            return inspect.status(settings)
+        elif options.command == "logs":
+            inspect.logs(settings, options.component)
+        elif options.command == "kubeconfig":
+            inspect.require_running(settings)
+            print(settings.kubeconfig)
+        else:
+            inspect.execute(settings, options.node, options.argv)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From nothing to a cluster that is up, and back to nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import base, binaries, cache, debian, gates, manifests, nodes, objects, openshift, pki, preflight, supervisor
+from .api import Api
+from .cgroups import Cgroups
+from .errors import LabError
+from .go import Go
+from .progress import Progress, Say
+from .settings import Settings
+from .shape import NODES
+
+_REAL_SHUTDOWN_DELAY = 70.0
+"""Seconds that OpenShift's kube-apiserver waits before it stops serving; the lab scales them."""
+
+
+def up(settings: Settings, say: Progress) -> None:
+    """The lab is up and healthy; if it was before, nothing is done."""
+    preflight.require(settings, say)
+    with cache.locked(settings.cache / "run" / f".{settings.name}.lock"):
+        if pid := supervisor.running(settings):
+            if not unhealthy(settings):
+                say(f"lab {settings.name} is already up")
+                return
+            say(f"lab {settings.name} runs already (supervisor {pid}) but is not healthy yet; waiting")
+        else:
+            _start(settings, say)
+        _settle(settings, say)
+        say(f"lab {settings.name} is up")
+
+
+def down(settings: Settings, say: Say) -> None:
+    """No process, mount, cgroup, namespace, interface or state of the lab is left."""
+    with cache.locked(settings.cache / "run" / f".{settings.name}.lock"):
+        existed = _clear(settings)
+    say(f"lab {settings.name} is down" if existed else f"lab {settings.name} was not up")
+
+
+def unhealthy(settings: Settings) -> list[str]:
+    """What is wrong with a running lab, in words."""
+    api = Api(settings)
+    checks: list[gates.Gate] = [
+        lambda: [] if settings.bootstrapped.exists() else ["the first objects are not there"],
+        lambda: gates.nodes_ready(api, settings),
+        lambda: gates.static_pods_ready(api),
+        lambda: gates.default_service_accounts(api),
+    ]
+    if supervisor.operator_exists():
+        checks.append(lambda: gates.operator_reported(api))
+    return [missing for check in checks for missing in gates.look(check)]
+
+
+def _start(settings: Settings, say: Say) -> None:
+    """A supervisor has begun to boot new nodes."""
+    if _clear(settings):
+        say("removed what an earlier lab of this name had left")
+    go = Go(settings.cache, say)
+    with cache.locked(settings.cache / ".build.lock"):
+        programs = binaries.provide(settings.cache, go, say)
+        debs = debian.provide(settings.cache, say)
+        shared = base.provide(settings.cache, programs, debs, say)
+        openshift.crds(settings.cache, go)
+    settings.run.mkdir(parents=True, mode=0o700)
+    pki.create(settings.pki, settings.server_url, settings.kubeconfig)
+    template = manifests.kube_apiserver_template(
+        jwks_uri=f"{settings.server_url}/openid/v1/jwks",
+        shutdown_delay=_REAL_SHUTDOWN_DELAY * settings.time_scale,
+    )
+    settings.pod_template.write_text(manifests.to_yaml(template), encoding="utf-8")
+    for node in NODES:
+        nodes.prepare(settings, node, shared.store, template)
+    say(f"booting {len(NODES)} nodes")
+    try:
+        process = supervisor.start(settings, shared.root)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise LabError(f"Port {settings.port} on 127.0.0.1 is in use; set LAB_PORT to a free one.") from None
+    _wait_for_supervisor(settings, process)
+
+
+def _wait_for_supervisor(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while not supervisor.running(settings):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LabError(f"The lab's supervisor did not start: {_last_lines(settings)}")
+        time.sleep(0.05)
+
+
+def _settle(settings: Settings, say: Say) -> None:
+    """All gates are open."""
+    api = Api(settings)
+    crds = openshift.crds(settings.cache, Go(settings.cache, say))
+    names = [crd["metadata"]["name"] for crd in crds]
+
+    def alive() -> None:
+        if not supervisor.running(settings):
+            raise LabError(f"The lab's supervisor has ended: {_last_lines(settings)}")
+
+    def wait(what: str, gate: gates.Gate, timeout: float = 180) -> None:
+        gates.wait(what, gate, timeout, alive)
+        say(what)
+
+    def done(action: Callable[[], None]) -> gates.Gate:
+        def gate() -> list[str]:
+            action()
+            return []
+
+        return gate
+
+    wait("a kube-apiserver answers", lambda: gates.api_ready(api))
+    wait("namespaces and access to the kubelets are there", done(lambda: _create_basics(api)), 60)
+    wait(f"{len(crds)} of OpenShift's CRDs are applied", done(lambda: _apply_crds(api, crds)), 60)
+    wait("the CRDs are established", lambda: gates.crds_established(api, names), 60)
+    wait("OpenShift's first objects are there", done(lambda: _create_all(api, objects.openshift(settings))), 60)
+    wait(f"{len(NODES)} nodes are registered", lambda: gates.nodes_registered(api))
+    wait("the nodes have their roles", done(lambda: _label_nodes(api)), 60)
+    settings.bootstrapped.touch()
+    wait("all nodes are Ready", lambda: gates.nodes_ready(api, settings))
+    wait("default service accounts are there", lambda: gates.default_service_accounts(api))
+    wait("all static pods are Ready", lambda: gates.static_pods_ready(api))
+    if supervisor.operator_exists():
+        wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api))
+
+
+def _create_basics(api: Api) -> None:
+    _create_all(api, [*objects.namespaces(), objects.kubelet_access()])
+
+
+def _create_all(api: Api, initial: list[objects.Initial]) -> None:
+    """The objects exist; those that somebody has changed since are left as they are."""
+    for thing in initial:
+        api.create_missing(thing.collection, thing.body)
+        if thing.status is not None:
+            path = f"{thing.collection}/{thing.name}"
+            present = api.get(path)
+            if not present.get("status", {}).keys() >= thing.status.keys():
+                api.request("PUT", f"{path}/status", present | {"status": thing.status})
+
+
+def _apply_crds(api: Api, crds: list[dict[str, object]]) -> None:
+    for crd in crds:
+        metadata = crd["metadata"]
+        assert isinstance(metadata, dict)
+        api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{metadata['name']}", crd)
+
+
+def _label_nodes(api: Api) -> None:
+    for node in NODES:
+        api.merge(f"/api/v1/nodes/{node.name}", {"metadata": {"labels": objects.node_labels(node)}})
+
+
+def _clear(settings: Settings) -> bool:
+    """Ends a lab and removes its state; True if there was any."""
+    pid = supervisor.running(settings)
+    if pid:
+        _end(settings, pid)
+    cgroups = Cgroups(settings.cgroup)
+    existed = bool(pid or cgroups.leftovers() or settings.run.exists())
+    if not cgroups.remove():
+        left = ", ".join(str(path) for path in cgroups.leftovers())
+        raise LabError(f"Some processes of lab {settings.name} do not end; see the cgroups {left}.")
+    _remove_directory(settings.run)
+    return existed
+
+
+def _end(settings: Settings, pid: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if not supervisor.running(settings):
+                return
+            time.sleep(0.02)
+    raise LabError(f"The supervisor of lab {settings.name} (process {pid}) does not end.")
+
+
+def _remove_directory(directory: Path) -> None:
+    """Gone, even if a program that is just ending writes a last line meanwhile."""
+    for _ in range(20):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        time.sleep(0.1)
+    shutil.rmtree(directory)
+
+
+def _last_lines(settings: Settings) -> str:
+    try:
+        lines = settings.log("supervisor").read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return "it wrote no log"
+    return " | ".join(lines[-3:]) or "its log is empty"

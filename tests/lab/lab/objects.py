@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first objects of a lab's API: what a healthy OpenShift 4.21 of five nodes shows, as far as automation reads it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from .pki import KUBELET_CLIENT_GROUP
+from .settings import Settings
+from .shape import API_PORT, HUB_ADDRESS, MASTERS, WORKERS, Node
+
+Object = dict[str, Any]
+
+VERSION = "4.21.0"
+CLUSTER_ID = "b0a7d70c-0000-4000-8000-000000000001"
+NAMESPACES = (
+    "openshift-apiserver",
+    "openshift-authentication",
+    "openshift-config",
+    "openshift-config-managed",
+    "openshift-etcd",
+    "openshift-etcd-operator",
+    "openshift-ingress",
+    "openshift-kube-apiserver",
+    "openshift-kube-apiserver-operator",
+    "openshift-kube-controller-manager",
+    "openshift-kube-scheduler",
+    "openshift-machine-config-operator",
+    "openshift-monitoring",
+)
+_OPERATORS = (
+    "authentication",
+    "etcd",
+    "ingress",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "machine-config",
+    "monitoring",
+    "openshift-apiserver",
+)
+
+
+@dataclass(frozen=True)
+class Initial:
+    """An object with the collection it belongs to; its status, if any, is written separately as the API demands."""
+
+    collection: str
+    body: Object
+    status: Object | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+
+def namespaces() -> list[Initial]:
+    """Static pods become visible only when their namespaces exist, so these come first."""
+    labels = {"pod-security.kubernetes.io/enforce": "privileged", "openshift.io/cluster-monitoring": "true"}
+    return [Initial("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}}) for name in NAMESPACES]
+
+
+def kubelet_access() -> Initial:
+    """The API servers may do at the kubelets what clients ask them for: logs, exec, files below /var/log."""
+    binding = {
+        "metadata": {"name": KUBELET_CLIENT_GROUP},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:kubelet-api-admin",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": KUBELET_CLIENT_GROUP}],
+    }
+    return Initial("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+
+
+def node_labels(node: Node) -> dict[str, str]:
+    """The roles, which a kubelet may not give to itself."""
+    roles = ("control-plane", "master") if node.master else ("worker",)
+    return {f"node-role.kubernetes.io/{role}": "" for role in roles}
+
+
+def openshift(settings: Settings) -> list[Initial]:
+    """The custom resources. The operator stand-in owns the kubeapiserver's status and observedConfig."""
+    config = "/apis/config.openshift.io/v1"
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [
+        Initial(f"{config}/authentications", _resource("config.openshift.io/v1", "Authentication", "cluster", {})),
+        Initial(
+            f"{config}/infrastructures",
+            _resource(
+                "config.openshift.io/v1",
+                "Infrastructure",
+                "cluster",
+                {"cloudConfig": {"name": ""}, "platformSpec": {"type": "None"}},
+            ),
+            {
+                "apiServerURL": settings.server_url,
+                "apiServerInternalURI": f"https://{HUB_ADDRESS}:{API_PORT}",
+                "controlPlaneTopology": "HighlyAvailable",
+                "infrastructureTopology": "HighlyAvailable",
+                "infrastructureName": settings.name,
+                "etcdDiscoveryDomain": "",
+                "platform": "None",
+                "platformStatus": {"type": "None"},
+            },
+        ),
+        Initial(
+            f"{config}/clusterversions",
+            _resource(
+                "config.openshift.io/v1",
+                "ClusterVersion",
+                "version",
+                {"clusterID": CLUSTER_ID, "channel": "stable-4.21"},
+            ),
+            {
+                "availableUpdates": None,
+                "desired": {"version": VERSION, "image": f"lab.local/release:{VERSION}"},
+                "history": [
+                    {
+                        "state": "Completed",
+                        "startedTime": now,
+                        "completionTime": now,
+                        "version": VERSION,
+                        "image": f"lab.local/release:{VERSION}",
+                        "verified": False,
+                    }
+                ],
+                "observedGeneration": 1,
+                "versionHash": "lab",
+                "conditions": [
+                    _condition("Available", True, now, message=f"Done applying {VERSION}"),
+                    _condition("Failing", False, now),
+                    _condition("Progressing", False, now, message=f"Cluster version is {VERSION}"),
+                ],
+            },
+        ),
+        *(
+            Initial(
+                f"{config}/clusteroperators",
+                _resource("config.openshift.io/v1", "ClusterOperator", name, {}),
+                {
+                    "versions": [{"name": "operator", "version": VERSION}],
+                    "conditions": [
+                        _condition("Degraded", False, now, "AsExpected"),
+                        _condition("Progressing", False, now, "AsExpected"),
+                        _condition("Available", True, now, "AsExpected"),
+                        _condition("Upgradeable", True, now, "AsExpected"),
+                    ],
+                },
+            )
+            for name in _OPERATORS
+        ),
+        _pool("master", len(MASTERS), now),
+        _pool("worker", len(WORKERS), now),
+        Initial(
+            "/apis/operator.openshift.io/v1/kubeapiservers",
+            _resource("operator.openshift.io/v1", "KubeAPIServer", "cluster", {"managementState": "Managed"}),
+        ),
+    ]
+
+
+def _resource(api_version: str, kind: str, name: str, spec: Object) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _condition(kind: str, true: bool, now: str, reason: str = "", message: str = "") -> Object:
+    condition = {"type": kind, "status": "True" if true else "False", "lastTransitionTime": now}
+    return condition | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
+
+
+def _pool(role: str, machines: int, now: str) -> Initial:
+    rendered = f"rendered-{role}-{'0' * 32}"
+    spec = {
+        "machineConfigSelector": {"matchLabels": {"machineconfiguration.openshift.io/role": role}},
+        "nodeSelector": {"matchLabels": {f"node-role.kubernetes.io/{role}": ""}},
+        "paused": False,
+        "configuration": {"name": rendered},
+    }
+    status = {
+        "observedGeneration": 1,
+        "configuration": {"name": rendered},
+        "machineCount": machines,
+        "updatedMachineCount": machines,
+        "readyMachineCount": machines,
+        "unavailableMachineCount": 0,
+        "degradedMachineCount": 0,
+        "conditions": [
+            _condition("RenderDegraded", False, now),
+            _condition("NodeDegraded", False, now),
+            _condition("Degraded", False, now),
+            _condition("Updated", True, now, message=f"All nodes are updated with MachineConfig {rendered}"),
+            _condition("Updating", False, now),
+        ],
+    }
+    api_version = "machineconfiguration.openshift.io/v1"
+    body = _resource(api_version, "MachineConfigPool", role, spec)
+    return Initial(f"/apis/{api_version}/machineconfigpools", body, status)

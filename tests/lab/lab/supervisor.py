@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process that holds a lab; whatever ends it ends the lab.
+
+- It starts in a network and a mount namespace of its own (`unshare`), so bridge, links and mounts go with it.
+- Every child asks the kernel for SIGKILL when it dies, and a box's namespaces die with the box's first process.
+- Cgroups are all that a SIGKILL leaves; the reaper, which outlives it, removes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from . import balancer, boxes, reaper
+from .cgroups import Cgroups
+from .settings import Settings
+from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
+
+log = logging.getLogger("supervisor")
+
+
+def start(settings: Settings, base: Path) -> subprocess.Popen[bytes]:
+    """A supervisor runs, apart from this process; the port on loopback is taken before it leaves the network."""
+    listener = balancer.listen("127.0.0.1", settings.port)
+    reading, writing = os.pipe()
+    environment = os.environ | settings.environment()
+    namespaces = ["unshare", "--net", "--mount", "--propagation", "private"]
+    command = [sys.executable, "-m", "lab.supervisor"]
+    try:
+        with settings.log("supervisor").open("ab") as output:
+            reaper.start(reading, output, environment)
+            return subprocess.Popen(
+                [*namespaces, *command, "--listener", str(listener.fileno()), "--life", str(writing), str(base)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(listener.fileno(), writing),
+                start_new_session=True,
+            )
+    finally:
+        listener.close()
+        os.close(reading)
+        os.close(writing)
+
+
+def running(settings: Settings) -> int | None:
+    """The process id of this lab's supervisor, if it is alive."""
+    try:
+        with _pid_file(settings).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except (FileNotFoundError, ValueError):
+        pass
+    return None
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.run / "supervisor.pid"
+
+
+class _Children:
+    """Programs beside the boxes: started again when they end, killed with the supervisor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def keep(self, name: str, command: Sequence[str], sockets: Sequence[socket.socket] = ()) -> None:
+        """Runs until cancelled; the program's output is in the lab's log of that name."""
+        descriptors = tuple(listener.fileno() for listener in sockets)
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        while True:
+            with self._settings.log(name).open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *("setpriv", "--pdeathsig", "KILL", *command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    pass_fds=descriptors,
+                )
+            (self._settings.run / f"{name}.pid").write_text(str(process.pid))
+            log.info("%s: process %d", name, process.pid)
+            log.info("%s: ended with status %s", name, await process.wait())
+            await asyncio.sleep(0.5)
+
+
+async def _supervise(settings: Settings, base: Path, outside: socket.socket) -> None:
+    cgroups = Cgroups(settings.cgroup)
+    boxes.make_hub([f"{HUB_ADDRESS}/24", f"{SERVICE_ADDRESS}/32"])
+    inside = [(HUB_ADDRESS, API_PORT), (SERVICE_ADDRESS, 443), ("127.0.0.1", settings.port)]
+    listeners = [outside, *(balancer.listen(host, port) for host, port in inside)]
+    children = _Children(settings)
+    jobs: list[Callable[[], Awaitable[None]]] = [
+        lambda: children.keep("balancer", _balancer_command(settings, listeners), listeners),
+        lambda: _keep_operator(settings, children),
+        *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
+    ]
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tasks = [asyncio.ensure_future(job()) for job in jobs]
+    await asyncio.wait([asyncio.ensure_future(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done() and (error := task.exception()):
+            log.error("a part of the lab failed, so all of it ends", exc_info=error)
+    log.info("ending")
+    os._exit(0 if stop.is_set() else 1)  # the kernel ends the children, the reaper removes their cgroups
+
+
+def _balancer_command(settings: Settings, listeners: Sequence[socket.socket]) -> list[str]:
+    command = [sys.executable, "-m", "lab.balancer", "--ca", str(settings.pki / "ca.crt")]
+    command += ["--status", str(settings.run / "balancer.json")]
+    for listener in listeners:
+        command += ["--fd", str(listener.fileno())]
+    for master in MASTERS:
+        command += ["--server", f"{master.address}:{API_PORT}"]
+    return command
+
+
+async def _keep_operator(settings: Settings, children: _Children) -> None:
+    """The operator stand-in runs from the moment the API holds the lab's objects."""
+    if not operator_exists():
+        log.info("there is no operator stand-in")
+        await asyncio.Event().wait()
+    while not settings.bootstrapped.exists():
+        await asyncio.sleep(0.1)
+    command = [sys.executable, "-m", "lab.operator", "--kubeconfig", str(settings.kubeconfig)]
+    command += ["--time-scale", f"{settings.time_scale:g}", "--pod-template", str(settings.pod_template)]
+    await children.keep("operator", command)
+
+
+def operator_exists() -> bool:
+    """The stand-in for the kube-apiserver operator is a package beside this module."""
+    try:
+        return importlib.util.find_spec("lab.operator.__main__") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def main() -> None:
+    """Holds the lab until it is told to end."""
+    parser = argparse.ArgumentParser(prog="lab.supervisor")
+    parser.add_argument("--listener", type=int, required=True, help="inherited socket on loopback")
+    parser.add_argument("--life", type=int, required=True, help="inherited pipe; the reaper acts when it closes")
+    parser.add_argument("base", type=Path, help="root file system that the boxes share")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S")
+    os.set_inheritable(options.life, False)
+    settings = Settings.from_environment()
+    with _pid_file(settings).open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        asyncio.run(_supervise(settings, options.base, socket.socket(fileno=options.listener)))
+
+
+if __name__ == "__main__":
+    main()
