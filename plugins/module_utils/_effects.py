@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 from ._client import Cluster
+from ._errors import ApiError
+from ._model import PodFacts
 from ._plan.issuer import IssuerPlan
 
 
@@ -12,3 +18,33 @@ def set_issuer(cluster: Cluster, plan: IssuerPlan) -> None:
     """Write the one field that the plan changes."""
     if plan.patch is not None:
         cluster.merge_patch("Authentication", "cluster", plan.patch)
+
+
+def renew_pod(cluster: Cluster, pod: PodFacts, *, method: str, grace_period: int | None) -> None:
+    """Ask for the eviction or the deletion of exactly this pod; its owner creates another one."""
+    remove = cluster.evict if method == "evict" else partial(cluster.delete, "Pod")
+    remove(pod.name, pod.namespace, uid=pod.uid, grace_period=grace_period)
+
+
+def try_out_pod(cluster: Cluster, trial: Mapping[str, Any], namespace: str) -> None:
+    """Let admission judge the pod; none is made. Raises ApiError when it would not be let in."""
+    cluster.create("Pod", trial, namespace, dry_run=True)
+
+
+def create_pod(cluster: Cluster, manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """Return the pod as created."""
+    return cluster.create("Pod", manifest, namespace)
+
+
+def ask_for_deletion(cluster: Cluster, pod: Mapping[str, Any], *, grace_period: int | None) -> bool:
+    """Have exactly this pod deleted; False when it is gone already, be there a namesake or not."""
+    metadata = pod["metadata"]
+    try:
+        cluster.delete(
+            "Pod", metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=grace_period
+        )
+    except ApiError as error:
+        if error.status in (404, 409):
+            return False
+        raise
+    return True

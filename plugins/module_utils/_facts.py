@@ -4,23 +4,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import yaml
 
+from ._claims import decode_payload
 from ._client import Cluster
-from ._errors import ApiError, CollectionError
+from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
 from ._model import (
     Condition,
     IssuerFacts,
+    Owner,
+    OwnerFacts,
     Permission,
+    PodFacts,
     Probe,
     RolloutFacts,
     conditions_of,
     issuer_facts,
     issuers_in_config,
     latest_revision_of,
+    owner_facts,
+    owner_of,
+    pod_facts,
     rollout_facts,
 )
 
@@ -32,10 +39,20 @@ PROBE_AUDIENCE = "probe.invalid"
 #: The shortest lifetime that the API grants.
 PROBE_SECONDS = 600
 
+#: The kinds of pod owners that say how many pods they want, by API group.
+OWNER_KINDS = {"ReplicaSet": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "ReplicationController": ""}
+#: More namespaces than this are read in one go instead of one by one.
+MAX_SINGLE_READS = 10
+
 
 def read_issuer(cluster: Cluster) -> IssuerFacts:
     """Return the issuer as wanted and as the operator reports it."""
     return issuer_facts(cluster.require("Authentication", "cluster"), read_kube_apiserver(cluster))
+
+
+def read_wanted_issuer(cluster: Cluster) -> str:
+    """Return the issuer that the cluster's configuration asks for, with the default named."""
+    return issuer_facts(cluster.require("Authentication", "cluster"), {}).wanted
 
 
 def read_kube_apiserver(cluster: Cluster) -> dict[str, Any]:
@@ -111,3 +128,75 @@ def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
     }
     answer = cluster.create("SelfSubjectAccessReview", {"spec": {"resourceAttributes": attributes}})
     return bool((answer.get("status") or {}).get("allowed"))
+
+
+def read_own_namespace(cluster: Cluster) -> str | None:
+    """Return the namespace of the service account that is used here; None for any other user."""
+    try:
+        review = cluster.create("SelfSubjectReview", {})
+    except ApiError as error:
+        if error.is_missing_api:
+            return None
+        raise
+    username = ((review.get("status") or {}).get("userInfo") or {}).get("username") or ""
+    parts = username.split(":")
+    return parts[2] if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4 else None
+
+
+def read_namespaces(cluster: Cluster, names: Collection[str] | None) -> list[str]:
+    """Return which of ``names`` exist, or all namespaces when ``names`` is None."""
+    if names is None:
+        return [n["metadata"]["name"] for n in cluster.list("Namespace")]
+    return [n for n in names if cluster.get("Namespace", n)]
+
+
+def read_pods(cluster: Cluster, namespaces: Collection[str]) -> dict[str, list[PodFacts]]:
+    """Return the pods of each of ``namespaces``, in the order of their names."""
+    found: dict[str, list[PodFacts]] = {n: [] for n in namespaces}
+    scopes = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
+    for scope in scopes:
+        for pod in cluster.list("Pod", scope):
+            if pod["metadata"]["namespace"] in found:
+                found[pod["metadata"]["namespace"]].append(pod_facts(pod))
+    return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}
+
+
+def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> dict[str, OwnerFacts]:
+    """Return the facts of those of ``owners`` that still exist, by UID.
+
+    Of kinds that we do not know, nothing is asked, and they are taken to exist.
+    """
+    found: dict[str, OwnerFacts] = {}
+    wanted: dict[str, set[str]] = {}
+    for owner in owners:
+        if OWNER_KINDS.get(owner.kind) == owner.group:
+            wanted.setdefault(owner.kind, set()).add(owner.uid)
+        else:
+            found[owner.uid] = OwnerFacts()
+    for kind, uids in sorted(wanted.items()):
+        objects = [o for o in cluster.list(kind, namespace) if o["metadata"]["uid"] in uids]
+        keepers = [owner_of(o) for o in objects]
+        has_deployment = any(k is not None and k.kind == "Deployment" and k.group == "apps" for k in keepers)
+        listed = cluster.list("Deployment", namespace) if has_deployment else ()
+        deployments = {d["metadata"]["uid"]: d for d in listed}
+        for obj, keeper in zip(objects, keepers, strict=True):
+            deployment = deployments.get(keeper.uid) if keeper else None
+            found[obj["metadata"]["uid"]] = owner_facts(kind, obj, deployment)
+    return found
+
+
+def read_mounted_claims(cluster: Cluster, pod: str, namespace: str, *, container: str, path: str) -> dict[str, Any]:
+    """Return the claims of the token in a container's file. Its header and signature never leave the container."""
+    try:
+        payload = cluster.run_in_container(pod, namespace, container, ["cut", "-s", "-d.", "-f2", path])
+        return decode_payload(payload)
+    except CommandFailed as error:
+        raise CollectionError(
+            f"Could not read the claims of the token {path} in {error.target}: {error.words}; "
+            "use an image that has the program cut, or set verify: false."
+        ) from None
+    except InvalidOption:
+        raise CollectionError(
+            f"The file {path} in container {container} of pods {namespace}/{pod} holds no JSON Web Token; "
+            "check that nothing else is mounted there."
+        ) from None

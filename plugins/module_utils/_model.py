@@ -174,6 +174,52 @@ class Finding:
         return {"check": self.check, "blocking": self.is_blocking, "message": self.message}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The controller of an object: the one of its owners that creates it anew."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def group(self) -> str:
+        return self.api_version.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFacts:
+    """What the decisions about a pod need to know of it."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str = ""
+    phase: str = "Pending"
+    start_time: datetime | None = None
+    is_terminating: bool = False
+    #: A static pod's mirror: deleting it restarts nothing.
+    is_static: bool = False
+    #: Some volume holds a service account token.
+    has_token: bool = False
+    is_ready: bool = False
+    #: Its containers are not started again for ever, so it is not meant to run for ever.
+    runs_to_completion: bool = False
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerFacts:
+    """How many pods an owner wants now (None: not known for its kind), and how many of them may be down at a time."""
+
+    desired: int | None = None
+    allowance: int = 1
+
+
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
     """Return ``status.conditions`` of an API object by type."""
     return {
@@ -235,3 +281,63 @@ def rollout_facts(
 def latest_revision_of(kube_apiserver: Mapping[str, Any]) -> int:
     """Return ``status.latestAvailableRevision``, 0 when there is none yet."""
     return (kube_apiserver.get("status") or {}).get("latestAvailableRevision") or 0
+
+
+def owner_of(obj: Mapping[str, Any]) -> Owner | None:
+    """Return the controller named in ``metadata.ownerReferences``, None when there is none."""
+    for reference in obj["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            return Owner(
+                api_version=reference["apiVersion"],
+                kind=reference["kind"],
+                name=reference["name"],
+                uid=reference["uid"],
+            )
+    return None
+
+
+def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
+    """Return the facts of a pod as the API shows it."""
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+    owner = owner_of(pod)
+    ready = conditions_of(pod).get("Ready", NO_CONDITION)
+    is_mirror = "kubernetes.io/config.mirror" in (metadata.get("annotations") or {})
+    return PodFacts(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        node=spec.get("nodeName") or "",
+        phase=status.get("phase") or "Pending",
+        start_time=parse_time(status.get("startTime")),
+        is_terminating=bool(metadata.get("deletionTimestamp")),
+        is_static=is_mirror or (owner is not None and owner.kind == "Node"),
+        has_token=any(_projects_token(v) for v in spec.get("volumes") or ()),
+        is_ready=ready.status == "True",
+        runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
+        owner=owner,
+    )
+
+
+def _projects_token(volume: Mapping[str, Any]) -> bool:
+    sources = (volume.get("projected") or {}).get("sources") or ()
+    return any("serviceAccountToken" in s for s in sources)
+
+
+def owner_facts(kind: str, obj: Mapping[str, Any], deployment: Mapping[str, Any] | None = None) -> OwnerFacts:
+    """Return the facts of a pods' owner of a kind that we know; ``deployment`` is the one that keeps a ReplicaSet."""
+    spec = obj.get("spec") or {}
+    if kind == "DaemonSet":
+        desired = (obj.get("status") or {}).get("desiredNumberScheduled") or 0
+        strategy = spec.get("updateStrategy") or {}
+    else:
+        desired = 1 if spec.get("replicas") is None else spec["replicas"]
+        strategy = ((deployment or {}).get("spec") or {}).get("strategy") or {}
+    max_unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable")
+    return OwnerFacts(desired=desired, allowance=_count_allowed(max_unavailable, desired))
+
+
+def _count_allowed(max_unavailable: int | str | None, desired: int) -> int:
+    """Return how many pods may be down: a number or a percentage, rounded down, but never none."""
+    if isinstance(max_unavailable, str) and max_unavailable.endswith("%"):
+        return max(1, desired * int(max_unavailable[:-1]) // 100)
+    return max(1, int(max_unavailable or 0))

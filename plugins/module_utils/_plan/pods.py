@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Which pods are renewed, in which order, and which may go now. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .._errors import CollectionError, InvalidOption
+from .._model import Outcome, Owner, OwnerFacts, PodFacts, parse_time
+
+#: So many names are shown in a sentence before the rest is only counted.
+MAX_NAMES = 5
+
+
+class Tier(enum.Enum):
+    """A part of the cluster. Namespaces are renewed in the order of these lines."""
+
+    OPERATORS = "platform operators"
+    OPERANDS = "operands"
+    INGRESS_AND_MONITORING = "ingress and monitoring"
+    USER = "user namespaces"
+    OWN = "own namespace"
+
+
+#: Looked through from top to bottom; the first pattern that fits decides, and what fits none is the user's.
+_TIER_PATTERNS: tuple[tuple[Tier, tuple[str, ...]], ...] = (
+    (
+        Tier.OPERATORS,
+        (
+            "openshift-*-operator",
+            "openshift-*-operators",
+            "openshift-operators",
+            "openshift-operators-redhat",
+            "openshift-operator-lifecycle-manager",
+            "openshift-cluster-version",
+        ),
+    ),
+    (
+        Tier.INGRESS_AND_MONITORING,
+        (
+            "openshift-apiserver",
+            "openshift-authentication",
+            "openshift-console",
+            "openshift-image-registry",
+            "openshift-ingress",
+            "openshift-ingress-canary",
+            "openshift-monitoring",
+            "openshift-oauth-apiserver",
+            "openshift-user-workload-monitoring",
+        ),
+    ),
+    (Tier.OPERANDS, ("openshift-*", "kube-*")),
+)
+
+
+class PodAction(enum.Enum):
+    """What the plan does with a pod."""
+
+    RENEW = "renew"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodDecision:
+    """What to do with one pod and why; a decision that ``is_reported`` names the pod, others are only counted."""
+
+    action: PodAction
+    reason: str
+    is_reported: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalRequest:
+    """What the task asks for. ``method`` is evict or delete; ``everything`` is the option ``all``."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    started_before: datetime | None = None
+    method: str = "evict"
+    everything: bool = False
+    grace_period: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The namespaces asked for when each is given by its name; None when all must be looked through."""
+        return None if any(_is_glob(p) for p in self.include) else self.include
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceRank:
+    """A namespace and the part of the cluster it belongs to."""
+
+    name: str
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespacePlan:
+    """What is done in one namespace.
+
+    ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
+    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, before the run.
+    """
+
+    rank: NamespaceRank
+    targets: tuple[PodFacts, ...] = ()
+    reported: tuple[tuple[PodFacts, str], ...] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
+    ready_before: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalVerdict:
+    """A judgement of the renewal of one namespace."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+def read_request(params: Mapping[str, Any]) -> RenewalRequest:
+    """Return what the options of pod_restart ask for. Raises InvalidOption where they can't be meant."""
+    everything, grace_period = params["all"], params["terminate_grace_period"]
+    if everything and not params["allow_disruption"]:
+        raise InvalidOption(
+            "The option all deletes every pod, also those that nobody creates anew; "
+            "if that is meant, set allow_disruption to true as well."
+        )
+    if everything and params["started_before"]:
+        raise InvalidOption("The options all and started_before exclude each other; leave out one of them.")
+    if grace_period is not None and grace_period < 0:
+        raise InvalidOption(f"The option terminate_grace_period is {grace_period}; give 0 or more seconds.")
+    return RenewalRequest(
+        include=tuple(params["namespaces"]),
+        exclude=tuple(params["exclude_namespaces"]),
+        started_before=_parse_started_before(params["started_before"]),
+        method=params["method"] or ("delete" if everything else "evict"),
+        everything=everything,
+        grace_period=grace_period,
+    )
+
+
+def _parse_started_before(text: str | None) -> datetime | None:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise InvalidOption(
+            f"The option started_before is {text!r}, which is not a moment in ISO 8601; "
+            "give one such as 2026-11-22T08:02:31Z."
+        ) from None
+
+
+def order_namespaces(
+    names: Iterable[str], include: Sequence[str], exclude: Sequence[str], own_namespace: str | None
+) -> list[NamespaceRank]:
+    """Return those of ``names`` that the globs select, in the order in which they are renewed.
+
+    ``own_namespace`` is the one that the automation runs in. Raises CollectionError for a namespace that is asked for
+    by its name and is not among ``names``.
+    """
+    known = set(names)
+    missing = sorted(p for p in include if not _is_glob(p) and p not in known)
+    if missing:
+        raise CollectionError(
+            f"Could not find the namespace{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            "check the names in the option namespaces."
+        )
+    order = list(Tier)
+    ranks = [
+        NamespaceRank(name=n, tier=Tier.OWN if n == own_namespace else _tier_of(n))
+        for n in known
+        if _fits(n, include) and not _fits(n, exclude)
+    ]
+    return sorted(ranks, key=lambda r: (order.index(r.tier), r.name))
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(c in pattern for c in "*?[")
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, p) for p in patterns)
+
+
+def _tier_of(name: str) -> Tier:
+    return next((tier for tier, patterns in _TIER_PATTERNS if _fits(name, patterns)), Tier.USER)
+
+
+def judge_pod(pod: PodFacts, started_before: datetime | None, everything: bool) -> PodDecision:
+    """Return whether ``pod`` is renewed.
+
+    Kubernetes records whole seconds, so a pod that started at ``started_before`` may hold a token from before it.
+    With ``everything`` all go that deletion restarts.
+    """
+    if pod.is_terminating:
+        return _skip("Terminating")
+    if pod.is_static:
+        return _skip("Static", is_reported=everything)
+    if everything:
+        return PodDecision(action=PodAction.RENEW, reason="All")
+    if pod.phase in ("Succeeded", "Failed"):
+        return _skip("Finished")
+    if not pod.has_token:
+        return _skip("NoToken")
+    if pod.start_time is None:
+        return _skip("NotStarted")
+    if started_before is not None and pod.start_time > started_before:
+        return _skip("StartedAfter")
+    if pod.owner is None:
+        return _skip("NoOwner", is_reported=True)
+    if runs_to_completion(pod):
+        return _skip("RunsToCompletion", is_reported=True)
+    return PodDecision(action=PodAction.RENEW, reason="StartedBefore")
+
+
+def _skip(reason: str, *, is_reported: bool = False) -> PodDecision:
+    return PodDecision(action=PodAction.SKIP, reason=reason, is_reported=is_reported)
+
+
+def runs_to_completion(pod: PodFacts) -> bool:
+    """Return whether the pod does a piece of work that would start over; nobody waits for it to be Ready again."""
+    is_job = pod.owner is not None and (pod.owner.group, pod.owner.kind) == ("batch", "Job")
+    return is_job or pod.runs_to_completion
+
+
+def plan_namespace(
+    rank: NamespaceRank, pods: Sequence[PodFacts], started_before: datetime | None, everything: bool
+) -> NamespacePlan:
+    """Return what is done with ``pods``, all those of one namespace."""
+    decisions = [(p, judge_pod(p, started_before, everything)) for p in pods]
+    return NamespacePlan(
+        rank=rank,
+        targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),
+        reported=tuple((p, d.reason) for p, d in decisions if d.is_reported),
+        left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),
+        ready_before=count_ready(pods),
+    )
+
+
+def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
+    """Return the number of pods of each owner, by its UID, that are Ready and stay."""
+    return dict(Counter(p.owner.uid for p in pods if p.owner and p.is_ready and not p.is_terminating))
+
+
+def awaited_owners(targets: Iterable[PodFacts]) -> dict[str, Owner]:
+    """Return the owners, by UID, that must be whole again before a namespace is done."""
+    return {p.owner.uid: p.owner for p in targets if p.owner and not runs_to_completion(p)}
+
+
+def count_expected(uid: str, owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]) -> int:
+    """Return how many Ready pods an owner owes: what it wants now, at most what it had before; none when it is gone."""
+    if uid not in owners:
+        return 0
+    desired, before = owners[uid].desired, ready_before.get(uid, 0)
+    return before if desired is None else min(desired, before)
+
+
+def choose_next(
+    targets: Iterable[PodFacts],
+    pods: Iterable[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    ready_before: Mapping[str, int],
+    not_now: Collection[str] = (),
+) -> list[PodFacts]:
+    """Return those of ``targets`` that may go now, except the UIDs in ``not_now``.
+
+    ``pods`` and ``owners`` are as they are now. A pod that is not Ready serves nobody and may go at any time, a Ready
+    one only while fewer pods of its owner are down than its owner allows.
+    """
+    present = {p.uid: p for p in pods}
+    ready = count_ready(present.values())
+    awaited = awaited_owners(present.values())
+    room: dict[str, int] = {}
+    chosen = []
+    for pod in (present[t.uid] for t in targets if t.uid in present):
+        if pod.is_terminating or pod.uid in not_now:
+            continue
+        if pod.is_ready and pod.owner and pod.owner.uid in awaited:
+            uid = pod.owner.uid
+            if uid not in room:
+                down = max(0, count_expected(uid, owners, ready_before) - ready.get(uid, 0))
+                room[uid] = owners.get(uid, OwnerFacts()).allowance - down
+            if room[uid] < 1:
+                continue
+            room[uid] -= 1
+        chosen.append(pod)
+    return chosen
+
+
+def judge_renewal(
+    targets: Sequence[PodFacts],
+    pods: Sequence[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    ready_before: Mapping[str, int],
+    blocked: Mapping[str, str] | None = None,
+) -> RenewalVerdict:
+    """Return DONE when no pod of ``targets`` exists any more and every owner has its Ready pods again.
+
+    Pods are told apart by UID, since a StatefulSet's new pod has the old one's name. ``blocked`` holds the server's
+    words for the UIDs that it would not let go.
+    """
+    wanted = {t.uid for t in targets}
+    remaining = [p for p in pods if p.uid in wanted]
+    if remaining:
+        shown = [_describe_remaining(p, (blocked or {}).get(p.uid)) for p in remaining]
+        return RenewalVerdict(
+            outcome=Outcome.WAITING,
+            reason="PodsRemain",
+            message=f"{len(remaining)} of {len(targets)} pods are still there: {_shorten(shown)}.",
+        )
+    ready = count_ready(pods)
+    unwell = [
+        f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods"
+        for uid, owner in awaited_owners(targets).items()
+        if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
+    ]
+    if unwell:
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{_shorten(unwell)}.")
+    return RenewalVerdict(
+        outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced."
+    )
+
+
+def _describe_remaining(pod: PodFacts, words: str | None) -> str:
+    if pod.is_terminating:
+        return f"{pod.name} (terminating)"
+    return f"{pod.name} ({words.rstrip('.')})" if words else pod.name
+
+
+def _shorten(items: Sequence[str]) -> str:
+    rest = len(items) - MAX_NAMES
+    return "; ".join(items[:MAX_NAMES]) + (f"; and {rest} more" if rest > 0 else "")
