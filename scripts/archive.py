@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -53,14 +54,19 @@ def check_content(archive: Path) -> None:
 def check_installed(archive: Path) -> str:
     """Every module and filter documents itself, and every playbook parses, from the installed copy alone."""
     shutil.rmtree(INSTALLED, ignore_errors=True)
-    run(BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", INSTALLED, archive)
+    # forced, since Ansible finds the checkout in the environment's site-packages and would have nothing to do
+    run(BIN / "ansible-galaxy", "collection", "install", "--offline", "--force", "-p", INSTALLED, archive)
     home = INSTALLED / "ansible_collections" / "bound_tokens" / "openshift"
+    if not (home / "MANIFEST.json").exists():
+        sys.exit(f"{home} does not hold the collection after its installation")
     fqcn = "bound_tokens.openshift"
     counts = []
     for kind, folder in (("module", "modules"), ("filter", "filter")):
         names = [f"{fqcn}.{path.stem}" for path in sorted((home / "plugins" / folder).glob("*.py"))]
         if names:
-            run(BIN / "ansible-doc", "--type", kind, "--json", *names, ANSIBLE_COLLECTIONS_PATH=str(INSTALLED))
+            shown = run(BIN / "ansible-doc", "--type", kind, "--json", *names, ANSIBLE_COLLECTIONS_PATH=str(INSTALLED))
+            if undocumented := set(names) - {name for name, entry in json.loads(shown).items() if entry.get("doc")}:
+                sys.exit(f"no documentation found for {kind} {', '.join(sorted(undocumented))}")
         counts.append(f"{len(names)} {kind}s")
     playbooks = [f"{fqcn}.{path.stem}" for path in sorted((home / "playbooks").glob("*.yml"))]
     if playbooks:
