@@ -8,6 +8,7 @@ What leaves here are plain mappings, claims and ApiError; what a token or a cred
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ PAGE_SIZE = 500
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
 #: How container runtimes say that an image lacks the program.
 _CANNOT_START = ("executable file not found", "no such file or directory", "permission denied")
+
+_LIBRARY_NOISE = re.compile(r"^.*\[(Errno|SSL:)[^\]]*\] |^.*>: | \(_ssl\.c:\d+\)\s*$", re.DOTALL)
 
 #: Every kind the collection works with: group, version, plural, namespaced. Knowing them saves the discovery
 #: requests, which fail while API servers restart.
@@ -328,10 +331,9 @@ def _retry_after(error: Any) -> float | None:
 def _connection_words(error: Exception) -> str:
     """Return the innermost reason of a connection failure, as the operating system or TLS words it."""
     reason = getattr(error, "reason", None)
-    innermost: Any = reason if reason is not None and not isinstance(error, OSError) else error
-    text = str(innermost)
-    # urllib3 writes "<object repr>: Failed to establish a new connection: [Errno 111] Connection refused".
-    return text.rsplit("] ", 1)[-1] if "[Errno" in text else text.rsplit(">: ", 1)[-1]
+    text = str(reason if reason is not None and not isinstance(error, OSError) else error)
+    # Around the words stand the library's object ("<...>: "), the error number and the line of the C source.
+    return _LIBRARY_NOISE.sub("", text)
 
 
 def _read_channels(session: Any) -> dict[int, str]:
