@@ -193,12 +193,15 @@ class Played:
     def done(self) -> bool:
         """All nodes at the latest revision, which holds the wanted issuer."""
         wanted = self.issuer or DEFAULT_ISSUER
+        arguments = self.operator["spec"].get("observedConfig", {}).get("apiServerArguments", {})
+        observed = arguments.get("service-account-issuer", [])
         latest = self.status.get("latestAvailableRevision")
         config = self.config_maps.get(f"config-{latest}", {}).get("data", {}).get("config.yaml", "{}")
         nodes = self.status.get("nodeStatuses", [])
         return (
             self.status.get("serviceAccountIssuers", [{"name": wanted}])[0]["name"] == wanted
-            and json.loads(config).get("apiServerArguments", {}).get("service-account-issuer", [""])[0] == wanted
+            and observed == [entry["name"] for entry in self.status.get("serviceAccountIssuers", [])]
+            and json.loads(config).get("apiServerArguments", {}).get("service-account-issuer") == observed
             and config == self.config_maps["config"]["data"]["config.yaml"]
             and bool(nodes)
             and all(n.get("currentRevision") == latest and not n.get("targetRevision") for n in nodes)

@@ -17,8 +17,10 @@ TEXTS = [
         14,
         "True",
         "",
-        "1 node is at revision 11; 1 node is at revision 12; 1 node is at revision 13; "
-        "0 nodes have achieved new revision 14",
+        (
+            "1 node is at revision 11; 1 node is at revision 12; 1 node is at revision 13; "
+            "0 nodes have achieved new revision 14"
+        ),
     ),
     ([0, 12, 12, 12], 12, "True", "", "1 node is at revision 0; 3 nodes are at revision 12"),
     ([12], 12, "False", "AllNodesAtLatestRevision", "1 node is at revision 12"),
