@@ -13,9 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-from kubernetes import config, dynamic
-
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 DEMO = ROOT / "tests" / "demo"
@@ -30,7 +27,6 @@ ENVIRONMENT = {
     "ANSIBLE_LOCALHOST_WARNING": "False",
     "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
 }
-READY_SECONDS = 120
 
 
 def say(text: str) -> None:
@@ -61,25 +57,6 @@ def play(playbook: str, path: str) -> None:
     subprocess.run(command, env={**ENVIRONMENT, "K8S_AUTH_KUBECONFIG": path}, check=True)
 
 
-def create_workloads(path: str) -> None:
-    """Return when the workloads exist and every pod of theirs runs."""
-    client = dynamic.DynamicClient(config.new_client_from_config(path))
-    for document in yaml.safe_load_all((DEMO / "workloads.yml").read_text()):
-        kind = client.resources.get(api_version=document["apiVersion"], kind=document["kind"])
-        kind.server_side_apply(body=document, field_manager="demo")
-    pods = client.resources.get(api_version="v1", kind="Pod")
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        found = [p for n in ("shop", "shop-agents") for p in pods.get(namespace=n).items]
-        running = [p for p in found if p.status.phase == "Running"]
-        if len(running) == len(found) >= 7:
-            print(f"{len(running)} pods run in shop and shop-agents")
-            return
-        if time.monotonic() > deadline:
-            raise SystemExit(f"Only {len(running)} of {len(found)} pods run after {READY_SECONDS} s.")
-        time.sleep(0.5)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="leave the lab up at the end")
@@ -91,7 +68,7 @@ def main() -> int:
         lab("up")
         path = kubeconfig()
         say("Workloads that hold tokens of the present issuer")
-        create_workloads(path)
+        lab("apply", str(DEMO / "workloads.yml"))
         play("deploy_projected_token_pod", path)
         play("rotate", path)
         say(f"Report ({time.monotonic() - begin:.0f} s in all)")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command: python -m lab up | down | status | logs | kubeconfig | exec."""
+"""The command: python -m lab up | down | status | logs | kubeconfig | apply | exec."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import cluster, inspect
+from .apply import apply_file
 from .errors import LabError
 from .progress import Progress
 from .settings import Settings
@@ -22,6 +24,8 @@ def _parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", help="show a component's log, or the names of all")
     logs.add_argument("component", nargs="?")
     commands.add_parser("kubeconfig", help="print the kubeconfig's path")
+    apply = commands.add_parser("apply", help="apply the objects of a file and wait until their pods are Ready")
+    apply.add_argument("file", type=Path)
     execute = commands.add_parser("exec", help="run a command in a node, or in the lab's network (node name: hub)")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
@@ -46,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "kubeconfig":
             inspect.require_running(settings)
             print(settings.kubeconfig)
+        elif options.command == "apply":
+            inspect.require_running(settings)
+            apply_file(settings, options.file, say)
         else:
             inspect.execute(settings, options.node, options.argv)
     except LabError as error:
