@@ -159,7 +159,7 @@ def renew_pods(
 
 
 def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime | None:
-    """Return the moment up to which pods must have started to be renewed; None when all are, whenever they started.
+    """Return the moment up to which a pod must have started to be renewed; None when all go, whenever they started.
 
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
     """

@@ -133,8 +133,6 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
             "The option all deletes every pod, also those that nobody creates anew; "
             "if that is meant, set allow_disruption to true as well."
         )
-    if everything and params["started_before"]:
-        raise InvalidOption("The options all and started_before exclude each other; leave out one of them.")
     if grace_period is not None and grace_period < 0:
         raise InvalidOption(f"The option terminate_grace_period is {grace_period}; give 0 or more seconds.")
     return RenewalRequest(
@@ -197,21 +195,22 @@ def judge_pod(pod: PodFacts, started_before: datetime | None, everything: bool) 
     """Return whether ``pod`` is renewed.
 
     Kubernetes records whole seconds, so a pod that started at ``started_before`` may hold a token from before it.
-    With ``everything`` all go that deletion restarts.
+    With ``everything`` all go that deletion restarts; ``started_before`` None means whenever they started.
     """
+    is_new = started_before is not None and pod.start_time is not None and pod.start_time > started_before
     if pod.is_terminating:
         return _skip("Terminating")
     if pod.is_static:
         return _skip("Static", is_reported=everything)
     if everything:
-        return PodDecision(action=PodAction.RENEW, reason="All")
+        return _skip("StartedAfter") if is_new else PodDecision(action=PodAction.RENEW, reason="All")
     if pod.phase in ("Succeeded", "Failed"):
         return _skip("Finished")
     if not pod.has_token:
         return _skip("NoToken")
     if pod.start_time is None:
         return _skip("NotStarted")
-    if started_before is not None and pod.start_time > started_before:
+    if is_new:
         return _skip("StartedAfter")
     if pod.owner is None:
         return _skip("NoOwner", is_reported=True)

@@ -1,0 +1,263 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_restart
+short_description: Renew the pods that hold a service account token from before a moment
+version_added: 0.1.0
+author: The bound_tokens.openshift contributors (@bound-tokens)
+description:
+  - Evicts pods namespace by namespace, and goes on to the next namespace only when the pods of the one before are gone
+    and their owners have as many Ready pods as they had.
+  - Renews only pods that hold a service account token and started before a moment, by default the end of the last
+    rollout of the kube-apiservers. A second run finds nothing to do.
+  - The order is platform operators, operands, ingress and monitoring, user namespaces, and at last the namespace that
+    the automation itself runs in.
+  - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
+    Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
+  - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
+    create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
+  - Refuses to do anything while a rollout of the kube-apiservers runs.
+extends_documentation_fragment:
+  - bound_tokens.openshift._auth
+  - bound_tokens.openshift._attributes
+  - bound_tokens.openshift._attributes.actiongroup_cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: partial
+    details:
+      - With O(all=true) and without O(started_before) every run renews all pods.
+options:
+  namespaces:
+    description:
+      - The namespaces, by name or glob. One that is given by its name must exist.
+    type: list
+    elements: str
+    default: ["*"]
+  exclude_namespaces:
+    description:
+      - Namespaces that are left alone, by name or glob.
+    type: list
+    elements: str
+    default: []
+  started_before:
+    description:
+      - Renew the pods that started at this moment or before, in ISO 8601, without a zone in UTC.
+      - Defaults to the end of the last rollout of the kube-apiservers, by the cluster's clock, as
+        M(bound_tokens.openshift.kube_apiserver_rollout) returns it. Required when the cluster does not tell that.
+      - With O(all=true) there is no default, so that without this option all pods are renewed, whenever they started.
+    type: str
+  method:
+    description:
+      - V(evict) honours disruption budgets; what one forbids is tried again until O(wait_timeout).
+      - V(delete) ignores disruption budgets.
+      - Defaults to V(evict), with O(all=true) to V(delete).
+    type: str
+    choices: [evict, delete]
+  all:
+    description:
+      - Whether to renew all pods but static ones, whether they hold a token or not, finished ones too. Pods without a
+        controller are then lost and Jobs start over. This is what OpenShift's documentation does.
+      - Needs O(allow_disruption=true).
+    type: bool
+    default: false
+  allow_disruption:
+    description:
+      - Whether more may be interrupted than asked for, see O(all).
+    type: bool
+    default: false
+  terminate_grace_period:
+    description:
+      - How many seconds each pod gets to end. Defaults to what the pod itself asks for.
+    type: int
+  wait_timeout:
+    description:
+      - How many seconds each namespace may take.
+      - When the time is up the module fails, with what was done so far in its result.
+    type: int
+    default: 600
+  wait_sleep:
+    description:
+      - Seconds between two looks at the namespace.
+    type: int
+    default: 2
+"""
+
+EXAMPLES = r"""
+- name: Renew every pod that may hold a token of the former issuer
+  bound_tokens.openshift.pod_restart:
+
+- name: Show what would be renewed in the namespaces of two teams
+  bound_tokens.openshift.pod_restart:
+    namespaces: [team-a-*, team-b-*]
+    exclude_namespaces: ["*-sandbox"]
+  check_mode: true
+  register: plan
+
+- name: Renew the pods that started before a moment
+  bound_tokens.openshift.pod_restart:
+    namespaces: [web]
+    started_before: "2026-11-22T08:02:31Z"
+
+- name: Delete every pod, as OpenShift's documentation does
+  bound_tokens.openshift.pod_restart:
+    all: true
+    allow_disruption: true
+"""
+
+RETURN = r"""
+started_before:
+  description: The moment that was used; null with O(all=true) and without O(started_before).
+  returned: success, and on failure once the plan was made
+  type: str
+  sample: "2026-11-22T08:02:31Z"
+namespaces:
+  description:
+    - The namespaces with pods to renew or to look at, in the order in which they are renewed.
+  returned: success, and on failure once the plan was made
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the namespace.
+      type: str
+      sample: web
+    tier:
+      description:
+        - The part of the cluster that it belongs to - V(platform operators), V(operands), V(ingress and monitoring),
+          V(user namespaces) or V(own namespace).
+      type: str
+      sample: user namespaces
+    planned:
+      description: How many pods the plan renews.
+      type: int
+      sample: 3
+    renewed:
+      description: How many of them have been renewed; 0 in check mode.
+      type: int
+      sample: 3
+    left:
+      description:
+        - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
+          V(StartedAfter), V(NoOwner), V(RunsToCompletion).
+      type: dict
+      sample: {"NoOwner": 1, "StartedAfter": 4}
+    seconds:
+      description: How long it took; null in check mode and where nothing was done.
+      type: float
+      sample: 12.4
+pods:
+  description: The pods that the plan renews, and those left alone that a person must look at.
+  returned: success, and on failure once the plan was made
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the pod.
+      type: str
+      sample: web
+    name:
+      description: Name of the pod.
+      type: str
+      sample: web-7d9f8c6b5-x2x7k
+    uid:
+      description: UID of the pod.
+      type: str
+      sample: 0f2c1f0e-5a4e-4c5e-8f5e-0d6f4b1f3f55
+    owner:
+      description: Kind and name of its controller; null when it has none.
+      type: str
+      sample: ReplicaSet/web-7d9f8c6b5
+    started_at:
+      description: When it started; null when it has not.
+      type: str
+      sample: "2026-11-20T17:20:05Z"
+    outcome:
+      description:
+        - V(planned) when nothing has been tried yet, V(renewed) when the pod is gone or was told to go, V(blocked) when
+          the server would not let it go, V(left) when the plan leaves it alone.
+      type: str
+      sample: renewed
+    reason:
+      description:
+        - With V(blocked) the server's words, with V(left) V(NoOwner), V(RunsToCompletion) or V(Static).
+        - With V(renewed) V(GoneAlready) when the pod went without this run, V(Terminating) when it was still there at
+          the last look. Otherwise null.
+      type: str
+      sample: NoOwner
+summary:
+  description: The sums.
+  returned: success, and on failure once the plan was made
+  type: dict
+  contains:
+    planned:
+      description: How many pods the plan renews.
+      type: int
+      sample: 3
+    renewed:
+      description: How many of them have been renewed; 0 in check mode.
+      type: int
+      sample: 3
+    blocked:
+      description: How many of them the server would not let go.
+      type: int
+      sample: 0
+    left:
+      description: How many pods are left alone in the namespaces looked at.
+      type: int
+      sample: 5
+    namespaces:
+      description: How many namespaces have pods to renew.
+      type: int
+      sample: 1
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..module_utils._module import Context, run_module
+from ..module_utils._phases.pods import renew_pods
+from ..module_utils._plan.pods import read_request
+
+
+def body(context: Context) -> dict[str, Any]:
+    return renew_pods(
+        context.cluster,
+        read_request(context.params),
+        check_mode=context.check_mode,
+        options=context.wait_options(),
+        clock=context.clock,
+    )
+
+
+def check(params: Mapping[str, Any]) -> None:
+    read_request(params)
+
+
+def main() -> None:
+    run_module(
+        body,
+        argument_spec={
+            "namespaces": {"type": "list", "elements": "str", "default": ["*"]},
+            "exclude_namespaces": {"type": "list", "elements": "str", "default": []},
+            "started_before": {"type": "str"},
+            "method": {"type": "str", "choices": ["evict", "delete"]},
+            "all": {"type": "bool", "default": False},
+            "allow_disruption": {"type": "bool", "default": False},
+            "terminate_grace_period": {"type": "int"},
+            "wait_timeout": {"type": "int", "default": 600},
+            "wait_sleep": {"type": "int", "default": 2},
+        },
+        check=check,
+    )
+
+
+if __name__ == "__main__":
+    main()
