@@ -27,7 +27,7 @@ from .._plan.projected_token import (
     judge_readiness,
     plan_pod,
     plan_removal,
-    select_fields,
+    select_pod,
 )
 
 Object = Mapping[str, Any]
@@ -269,7 +269,7 @@ def apply_pod(
     except CollectionError as error:
         error.progress = {**work.progress(), **error.progress}
         raise
-    before = {} if found is None or plan.action == "create" else select_fields(work.manifest, found)
+    before = {} if found is None or plan.action == "create" else select_pod(work.manifest, found)
     after = work.manifest if plan.is_change else before
     if plan.reason == "IssuerChanged":
         before, after = {**before, "issuer": former_issuer}, {**after, "issuer": work.issuer}

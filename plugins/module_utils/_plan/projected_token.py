@@ -185,26 +185,26 @@ def compare_pod(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
     Only fields that are set in ``wanted`` count, since admission fills in others, and entries of a list that have
     names are compared by name. A command or arguments come from nobody else, so the lack of them counts too.
     """
-    paths = list(_differing(wanted, found, ""))
-    for container in wanted["spec"]["containers"]:
-        other = _named(found["spec"].get("containers") or (), container["name"]) or {}
-        paths += [
-            f"spec.containers[{container['name']}].{key}"
-            for key in ("command", "args")
-            if key in other and key not in container
-        ]
-    return paths
+    return list(_differing(wanted, select_pod(wanted, found), ""))
 
 
-def select_fields(wanted: Any, found: Any) -> Any:
-    """Return those parts of ``found`` that are set in ``wanted``, in the order of ``wanted``."""
+def select_pod(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those parts of ``found`` that are compared with ``wanted``."""
+    selected: dict[str, Any] = _select(wanted, found)
+    for container in selected["spec"].get("containers", ()):
+        other = _named(found["spec"]["containers"], container["name"]) or {}
+        container.update({key: other[key] for key in ("command", "args") if key in other})
+    return selected
+
+
+def _select(wanted: Any, found: Any) -> Any:
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        return {key: select_fields(value, found[key]) for key, value in wanted.items() if key in found}
+        return {key: _select(value, found[key]) for key, value in wanted.items() if key in found}
     if _is_list_of_mappings(wanted) and _is_list_of_mappings(found):
         if all("name" in entry for entry in wanted):
             pairs = [(entry, _named(found, entry["name"])) for entry in wanted]
-            return [select_fields(entry, other) for entry, other in pairs if other is not None]
-        return [select_fields(w, f) for w, f in zip(wanted, found, strict=False)] + list(found[len(wanted) :])
+            return [_select(entry, other) for entry, other in pairs if other is not None]
+        return [_select(w, f) for w, f in zip(wanted, found, strict=False)] + list(found[len(wanted) :])
     return found
 
 
@@ -216,6 +216,7 @@ def _differing(wanted: Any, found: Any, path: str) -> Iterable[str]:
                 yield from _differing(value, found[key], below)
             else:
                 yield below
+        yield from (f"{path}.{key}" for key in found if key not in wanted)
     elif _is_list_of_mappings(wanted) and _is_list_of_mappings(found) and all("name" in entry for entry in wanted):
         for entry in wanted:
             other = _named(found, entry["name"])
@@ -343,7 +344,7 @@ def judge_readiness(spec: PodSpec, pod: Mapping[str, Any] | None, uid: str) -> P
     conditions = conditions_of(pod)
     if status.get("phase") in ("Succeeded", "Failed"):
         words = _container_words(status) or status.get("message") or status.get("reason") or "no further words"
-        return _verdict(Outcome.FAILED, "Finished", f"{spec} has finished ({status['phase']}): {words}.")
+        return _verdict(Outcome.FAILED, "Finished", f"{spec} has finished ({status['phase']}): {_trim(words)}.")
     if pod["metadata"].get("deletionTimestamp"):
         return _verdict(Outcome.FAILED, "Terminating", f"{spec} is being deleted.")
     ready, scheduled = conditions.get("Ready"), conditions.get("PodScheduled")
@@ -351,14 +352,16 @@ def judge_readiness(spec: PodSpec, pod: Mapping[str, Any] | None, uid: str) -> P
         return _verdict(Outcome.DONE, "Ready", f"{spec} is Ready.")
     if scheduled and scheduled.status == "False":
         words = f"{scheduled.reason or 'Unschedulable'}: {scheduled.message}"
-        return _verdict(Outcome.WAITING, "Unschedulable", f"{spec} has no node yet ({words.rstrip('.')}).")
+        return _verdict(Outcome.WAITING, "Unschedulable", f"{spec} has no node yet ({_trim(words)}).")
     words = _container_words(status)
-    is_hopeless = not HOPELESS.isdisjoint(_waiting_reasons(status))
-    return _verdict(
-        Outcome.FAILED if is_hopeless else Outcome.WAITING,
-        "CannotStart" if is_hopeless else "NotReady",
-        f"{spec} {'can not start' if is_hopeless else 'is not Ready yet'} ({words or status.get('phase') or 'Pending'}).",
-    )
+    words = words or status.get("phase") or "Pending"
+    if HOPELESS.isdisjoint(_waiting_reasons(status)):
+        return _verdict(Outcome.WAITING, "NotReady", f"{spec} is not Ready yet ({words}).")
+    return _verdict(Outcome.FAILED, "CannotStart", f"{spec} can't start ({words}).")
+
+
+def _trim(words: str) -> str:
+    return " ".join(words.split()).rstrip(".")
 
 
 def _containers_of(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -379,7 +382,7 @@ def _container_words(status: Mapping[str, Any]) -> str:
             if part:
                 ending = f"exit code {part['exitCode']}" if part.get("exitCode") is not None else ""
                 said = (part.get("reason"), ending, part.get("message"))
-                words.append(": ".join(" ".join(str(text).split()).rstrip(".") for text in said if text))
+                words.append(": ".join(_trim(text) for text in said if text))
     return "; ".join(words)
 
 
