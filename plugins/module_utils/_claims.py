@@ -20,7 +20,7 @@ def decode_payload(payload: str) -> dict[str, Any]:
     text = payload.strip()
     try:
         claims = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
         raise InvalidOption("This is not a JSON Web Token: its payload is not base64url-encoded JSON.") from None
