@@ -19,7 +19,7 @@ from .cluster import Cluster
 from .machine import Machine, Options
 from .pace import Pace
 
-ROUND = 0.2  # seconds between looks
+ROUND = 0.2  # seconds between looks, at most
 REST = 2.0  # seconds after which everything is read, though neither of the edited objects has changed
 
 
@@ -95,7 +95,7 @@ def run(machine: Machine, cluster: Cluster, stopped: threading.Event, say: Calla
                     cluster.carry_out(write)
                 looked = 0.0 if decision.busy else time.monotonic()
                 seen = versions
-                pause = 0.0 if decision.writes else ROUND
+                pause = 0.0 if decision.writes else min(decision.wake or ROUND, ROUND)
             if problem:
                 say("the API answers again")
             problem = ""

@@ -129,10 +129,14 @@ Write = PutStatus | PutSpec | PutConfigMap | DeleteConfigMap | CreatePod | Delet
 
 @dataclass(frozen=True)
 class Decision:
-    """What to write now, in this order; ``busy``: something is under way, so look again soon."""
+    """What to write now, in this order.
+
+    ``busy``: something is under way, so look again soon; ``wake``: seconds until the next hop is due, if any is waiting.
+    """
 
     writes: list[Write]
     busy: bool
+    wake: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +174,8 @@ class Machine:
             hops += [self._other_conditions, self._prune_revisions]
         hops += [self._cluster_operator]
         writes: list[Write] = next((found for found in [hop(s, now) for hop in hops] if found), [])
-        waiting = self.timers.end_round()
-        return Decision(writes, bool(writes) or waiting or any(node.target for node in _nodes(s)))
+        wake = self.timers.end_round(now)
+        return Decision(writes, bool(writes) or wake is not None or any(node.target for node in _nodes(s)), wake)
 
     # --- nodes -------------------------------------------------------------------------------------------------------------
 

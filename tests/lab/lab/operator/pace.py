@@ -85,8 +85,9 @@ class Timers:
             self._coins[key] = self.rng.random() < 0.5
         return self._coins[key]
 
-    def end_round(self) -> bool:
-        """Forget what was not asked for; tell whether anything is being waited for."""
+    def end_round(self, now: float) -> float | None:
+        """Forget what was not asked for; tell in how many seconds the next need is due, or None without any."""
         self._due = {name: moment for name, moment in self._due.items() if name in self._asked}
         self._asked = set()
-        return bool(self._due)
+        coming = [moment - now for moment in self._due.values() if moment > now]
+        return min(coming, default=0.0) if self._due else None
