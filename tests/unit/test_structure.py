@@ -182,6 +182,17 @@ DESIGN = """
 """
 
 
+def write_sources(root, texts):
+    """The sources and the order of a small collection, for a check to look at."""
+    for name, text in texts.items():
+        path = root / "plugins" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (root / "docs").mkdir()
+    (root / "docs/design.md").write_text(DESIGN)
+    return read_sources(root), read_order(root)
+
+
 @pytest.mark.parametrize(
     ("check", "file", "line", "sentence"),
     [
@@ -213,13 +224,7 @@ DESIGN = """
 )
 def test_rule_can_fail(tmp_path, check, file, line, sentence):
     sources = dict.fromkeys(["module_utils/_errors.py", "module_utils/_plan/issuer.py", "module_utils/_client.py"], "")
-    for name, text in {**sources, file: line}.items():
-        path = tmp_path / "plugins" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/design.md").write_text(DESIGN)
-    found = list(check(read_sources(tmp_path), read_order(tmp_path)))
+    found = list(check(*write_sources(tmp_path, {**sources, file: line})))
     assert any(file in entry and sentence in entry for entry in found), found
 
 
@@ -230,13 +235,7 @@ def test_what_is_allowed_passes(tmp_path):
         "module_utils/_client.py": "import kubernetes\nfrom ._plan import issuer\n",
         "module_utils/_module.py": "from ansible.module_utils.basic import AnsibleModule\n",
     }
-    for name, text in allowed.items():
-        path = tmp_path / "plugins" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/design.md").write_text(DESIGN)
-    sources, order = read_sources(tmp_path), read_order(tmp_path)
+    sources, order = write_sources(tmp_path, allowed)
     assert [
         entry for check in (check_doors, check_purity, check_order, check_length) for entry in check(sources, order)
     ] == []
