@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import CollectionError, InvalidOption
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    Outcome,
+    Owner,
+    OwnerFacts,
+    PodFacts,
+    owner_facts,
+    pod_facts,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import (
+    NamespaceRank,
+    PodAction,
+    Tier,
+    choose_next,
+    count_ready,
+    judge_pod,
+    judge_renewal,
+    order_namespaces,
+    plan_namespace,
+    read_request,
+)
+
+FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
+PODS = yaml.safe_load((FIXTURES / "pods.yml").read_text())
+OWNERS = yaml.safe_load((FIXTURES / "pod_owners.yml").read_text())
+FINISHED = datetime(2026, 11, 22, 8, 2, 31, tzinfo=timezone.utc)
+SECOND = timedelta(seconds=1)
+
+
+def test_facts_of_a_pod_of_a_deployment():
+    assert pod_facts(PODS["deployment"]) == PodFacts(
+        namespace="web",
+        name="web-7d9f8c6b5-x2x7k",
+        uid="0f2c1f0e-5a4e-4c5e-8f5e-0d6f4b1f3f55",
+        node="worker-0",
+        phase="Running",
+        start_time=datetime(2026, 11, 20, 17, 20, 5, tzinfo=timezone.utc),
+        has_token=True,
+        is_ready=True,
+        owner=Owner(
+            api_version="apps/v1",
+            kind="ReplicaSet",
+            name="web-7d9f8c6b5",
+            uid="5e9b2c1a-7a62-4a0a-b0d8-8f6a2f1f9c11",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pod", "field", "value"),
+    [
+        ("mirror", "is_static", True),
+        ("mirror", "has_token", False),
+        ("deployment", "is_static", False),
+        ("job", "runs_to_completion", True),
+        ("deployment", "runs_to_completion", False),
+        ("bare", "owner", None),
+        ("bare", "has_token", True),
+        ("pending", "owner", None),
+        ("pending", "start_time", None),
+        ("pending", "is_ready", False),
+        ("pending", "node", ""),
+    ],
+)
+def test_facts_of_other_pods(pod, field, value):
+    assert getattr(pod_facts(PODS[pod]), field) == value
+
+
+def test_a_static_pod_is_known_by_either_sign():
+    metadata = PODS["mirror"]["metadata"]
+    by_owner = {**PODS["mirror"], "metadata": {**metadata, "annotations": {}}}
+    by_annotation = {**PODS["mirror"], "metadata": {**metadata, "ownerReferences": []}}
+    assert pod_facts(by_owner).is_static
+    assert pod_facts(by_annotation).is_static
+
+
+def with_strategy(max_unavailable, replicas=8):
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": max_unavailable}}
+    deployment = {**OWNERS["deployment"], "spec": {"replicas": replicas, "strategy": strategy}}
+    return "ReplicaSet", {**OWNERS["replica_set"], "spec": {"replicas": replicas}}, deployment
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "desired", "allowance"),
+    [
+        ("a quarter of eight", ("ReplicaSet", OWNERS["replica_set"], OWNERS["deployment"]), 8, 2),
+        ("rounded down", with_strategy("25%", 7), 7, 1),
+        ("never none", with_strategy("25%", 3), 3, 1),
+        ("surge only", with_strategy(0), 8, 1),
+        ("a number", with_strategy(3), 8, 3),
+        ("scaled to zero", with_strategy("50%", 0), 0, 1),
+        ("recreate", (*with_strategy(0)[:2], {"spec": {"strategy": {"type": "Recreate"}}}), 8, 1),
+        ("without a deployment", ("ReplicaSet", OWNERS["replica_set"]), 8, 1),
+        ("stateful set", ("StatefulSet", OWNERS["stateful_set"]), 2, 1),
+        ("daemon set", ("DaemonSet", OWNERS["daemon_set"]), 5, 2),
+        ("replication controller", ("ReplicationController", OWNERS["replication_controller"]), 3, 1),
+        ("replicas defaulted", ("ReplicaSet", {"spec": {}}), 1, 1),
+    ],
+)
+def test_facts_of_owners(name, arguments, desired, allowance):
+    assert owner_facts(*arguments) == OwnerFacts(desired=desired, allowance=allowance)
+
+
+OLD = replace(pod_facts(PODS["deployment"]), start_time=FINISHED - SECOND)
+
+
+@pytest.mark.parametrize(
+    ("pod", "action", "reason", "is_reported"),
+    [
+        (OLD, "renew", "StartedBefore", False),
+        (replace(OLD, start_time=FINISHED), "renew", "StartedBefore", False),
+        (replace(OLD, start_time=FINISHED + SECOND), "skip", "StartedAfter", False),
+        (replace(OLD, start_time=None), "skip", "NotStarted", False),
+        (replace(OLD, has_token=False), "skip", "NoToken", False),
+        (replace(OLD, phase="Succeeded"), "skip", "Finished", False),
+        (replace(OLD, phase="Failed"), "skip", "Finished", False),
+        (replace(OLD, phase="Pending", is_ready=False), "renew", "StartedBefore", False),
+        (replace(OLD, is_static=True), "skip", "Static", False),
+        (replace(OLD, is_terminating=True), "skip", "Terminating", False),
+        (replace(OLD, owner=None), "skip", "NoOwner", True),
+        (replace(OLD, owner=None, start_time=FINISHED + SECOND), "skip", "StartedAfter", False),
+        (pod_facts(PODS["job"]), "skip", "RunsToCompletion", True),
+        (replace(pod_facts(PODS["job"]), runs_to_completion=False), "skip", "RunsToCompletion", True),
+        (replace(OLD, runs_to_completion=True), "skip", "RunsToCompletion", True),
+        (replace(pod_facts(PODS["job"]), phase="Succeeded"), "skip", "Finished", False),
+    ],
+)
+def test_judge_pod(pod, action, reason, is_reported):
+    decision = judge_pod(pod, FINISHED, False)
+    assert (decision.action.value, decision.reason, decision.is_reported) == (action, reason, is_reported)
+
+
+@pytest.mark.parametrize(
+    ("pod", "started_before", "action", "reason", "is_reported"),
+    [
+        (OLD, None, "renew", "All", False),
+        (replace(OLD, start_time=FINISHED + SECOND), None, "renew", "All", False),
+        (replace(OLD, start_time=FINISHED + SECOND), FINISHED, "skip", "StartedAfter", False),
+        (replace(OLD, has_token=False), None, "renew", "All", False),
+        (replace(OLD, phase="Succeeded"), None, "renew", "All", False),
+        (replace(OLD, owner=None), None, "renew", "All", False),
+        (pod_facts(PODS["job"]), None, "renew", "All", False),
+        (pod_facts(PODS["pending"]), FINISHED, "renew", "All", False),
+        (pod_facts(PODS["mirror"]), None, "skip", "Static", True),
+        (replace(OLD, is_terminating=True), None, "skip", "Terminating", False),
+    ],
+)
+def test_judge_pod_when_all_are_wanted(pod, started_before, action, reason, is_reported):
+    decision = judge_pod(pod, started_before, True)
+    assert (decision.action.value, decision.reason, decision.is_reported) == (action, reason, is_reported)
+    assert decision.action in PodAction
+
+
+NAMESPACES = [
+    "default",
+    "kube-system",
+    "automation",
+    "openshift-apiserver",
+    "openshift-cluster-version",
+    "openshift-dns",
+    "openshift-dns-operator",
+    "openshift-ingress",
+    "openshift-ingress-operator",
+    "openshift-monitoring",
+    "openshift-operator-lifecycle-manager",
+    "team-b",
+    "team-a",
+]
+
+
+def test_namespaces_are_ordered_by_tier_then_name():
+    ranks = order_namespaces(NAMESPACES, ["*"], [], "automation")
+    assert [(r.tier, r.name) for r in ranks] == [
+        (Tier.OPERATORS, "openshift-cluster-version"),
+        (Tier.OPERATORS, "openshift-dns-operator"),
+        (Tier.OPERATORS, "openshift-ingress-operator"),
+        (Tier.OPERATORS, "openshift-operator-lifecycle-manager"),
+        (Tier.OPERANDS, "kube-system"),
+        (Tier.OPERANDS, "openshift-dns"),
+        (Tier.INGRESS_AND_MONITORING, "openshift-apiserver"),
+        (Tier.INGRESS_AND_MONITORING, "openshift-ingress"),
+        (Tier.INGRESS_AND_MONITORING, "openshift-monitoring"),
+        (Tier.USER, "default"),
+        (Tier.USER, "team-a"),
+        (Tier.USER, "team-b"),
+        (Tier.OWN, "automation"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "names"),
+    [
+        (["team-*"], [], ["team-a", "team-b"]),
+        (["team-*"], ["*-b"], ["team-a"]),
+        (["team-b", "team-a"], [], ["team-a", "team-b"]),
+        (["team-[ab]", "default"], ["default"], ["team-a", "team-b"]),
+        (["Team-*"], [], []),
+        ([], [], []),
+        (["*"], ["*"], []),
+        (["team-a"], ["there-is-no-such-namespace"], ["team-a"]),
+    ],
+)
+def test_namespaces_are_selected_by_globs(include, exclude, names):
+    assert [r.name for r in order_namespaces(NAMESPACES, include, exclude, None)] == names
+
+
+@pytest.mark.parametrize(
+    ("include", "sentence"),
+    [
+        (["team-c", "team-*"], "Could not find the namespace team-c; check the names in the option namespaces."),
+        (["y", "x"], "Could not find the namespaces x, y; check the names in the option namespaces."),
+    ],
+)
+def test_a_named_namespace_must_exist(include, sentence):
+    with pytest.raises(CollectionError) as caught:
+        order_namespaces(NAMESPACES, include, [], None)
+    assert caught.value.message == sentence
+
+
+OPTIONS = {
+    "namespaces": ["*"],
+    "exclude_namespaces": [],
+    "started_before": None,
+    "method": None,
+    "all": False,
+    "allow_disruption": False,
+    "terminate_grace_period": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ({}, "started_before", None),
+        ({"started_before": ""}, "started_before", None),
+        ({"started_before": "2026-11-22T08:02:31Z"}, "started_before", FINISHED),
+        ({"started_before": "2026-11-22T09:02:31+01:00"}, "started_before", FINISHED),
+        ({"started_before": "2026-11-22 08:02:31"}, "started_before", FINISHED),
+        ({}, "method", "evict"),
+        ({"method": "delete"}, "method", "delete"),
+        ({"all": True, "allow_disruption": True}, "method", "delete"),
+        ({"all": True, "allow_disruption": True, "method": "evict"}, "method", "evict"),
+        ({"namespaces": ["a", "b"]}, "names", ("a", "b")),
+        ({"namespaces": ["a", "b*"]}, "names", None),
+    ],
+)
+def test_options_are_read(options, field, value):
+    assert getattr(read_request({**OPTIONS, **options}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"all": True},
+            (
+                "The option all deletes every pod, also those that nobody creates anew; "
+                "if that is meant, set allow_disruption to true as well."
+            ),
+        ),
+        (
+            {"started_before": "yesterday"},
+            (
+                "The option started_before is 'yesterday', which is not a moment in ISO 8601; "
+                "give one such as 2026-11-22T08:02:31Z."
+            ),
+        ),
+        (
+            {"terminate_grace_period": -1},
+            "The option terminate_grace_period is -1; give 0 or more seconds.",
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, sentence):
+    with pytest.raises(InvalidOption) as caught:
+        read_request({**OPTIONS, **options})
+    assert caught.value.message == sentence
+
+
+WEB = Owner(api_version="apps/v1", kind="ReplicaSet", name="web-1", uid="web")
+DB = Owner(api_version="apps/v1", kind="StatefulSet", name="db", uid="db")
+JOB = Owner(api_version="batch/v1", kind="Job", name="backup", uid="job")
+THREE = {"web": OwnerFacts(desired=3)}
+
+
+def pod(uid, owner=WEB, *, name=None, **facts):
+    return PodFacts(
+        namespace="web", name=name or uid, uid=uid, owner=owner, phase="Running", **{"is_ready": True, **facts}
+    )
+
+
+def pods_of(text, owner=WEB):
+    """Letters are pods: upper case is Ready, lower case is not, an exclamation mark after it means terminating."""
+    found = []
+    for character in text:
+        if character == "!":
+            found[-1] = replace(found[-1], is_terminating=True)
+        else:
+            found.append(pod(character.lower(), owner, is_ready=character.isupper()))
+    return found
+
+
+def test_a_plan_counts_and_names_what_is_left():
+    young = replace(OLD, uid="young", start_time=FINISHED + SECOND)
+    bare = replace(OLD, uid="bare", owner=None)
+    rank = NamespaceRank(name="web", tier=Tier.USER)
+    plan = plan_namespace(rank, [OLD, young, replace(young, uid="y2"), bare], FINISHED, False)
+    assert plan.targets == (OLD,)
+    assert plan.reported == ((bare, "NoOwner"),)
+    assert plan.left == {"NoOwner": 1, "StartedAfter": 2}
+    assert plan.ready_before == {OLD.owner.uid: 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "ready_before", "chosen"),
+    [
+        ("one of three", "ABC", THREE, 3, "a"),
+        ("as many as allowed", "ABC", {"web": OwnerFacts(desired=3, allowance=2)}, 3, "ab"),
+        ("one is on its way out", "A!BC", THREE, 3, ""),
+        ("one is on its way out, two may", "A!BC", {"web": OwnerFacts(desired=3, allowance=2)}, 3, "b"),
+        ("its replacement is not Ready", "xBC", THREE, 3, ""),
+        ("its replacement is Ready", "XBC", THREE, 3, "b"),
+        ("a target that is not Ready", "aBC", THREE, 3, "a"),
+        ("unwell before", "aBC", THREE, 2, "ab"),
+        ("unwell before, all", "abc", THREE, 0, "abc"),
+        ("scaled down meanwhile", "AB", {"web": OwnerFacts(desired=2)}, 3, "a"),
+        ("scaled up meanwhile", "ABCX", {"web": OwnerFacts(desired=9)}, 3, "a"),
+        ("owner gone", "AB", {}, 3, "a"),
+        ("kind not known", "ABC", {"web": OwnerFacts()}, 3, "a"),
+        ("kind not known, one down", "AB", {"web": OwnerFacts()}, 3, ""),
+        ("nothing left", "XYZ", THREE, 3, ""),
+    ],
+)
+def test_choose_next(name, now, owners, ready_before, chosen):
+    found = choose_next(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
+    assert [p.uid for p in found] == list(chosen)
+
+
+def test_what_must_not_go_now_leaves_its_place_to_others():
+    found = choose_next(pods_of("ABC"), pods_of("ABC"), THREE, {"web": 3}, {"a"})
+    assert [p.uid for p in found] == ["b"]
+
+
+def test_each_owner_has_its_own_allowance():
+    all_pods = pods_of("AB", WEB) + pods_of("CD", DB)
+    owners = {"web": OwnerFacts(desired=2), "db": OwnerFacts(desired=2)}
+    assert [p.uid for p in choose_next(all_pods, all_pods, owners, count_ready(all_pods))] == ["a", "c"]
+
+
+def test_pods_that_nobody_waits_for_go_at_any_time():
+    all_pods = pods_of("AB", None) + pods_of("CD", JOB)
+    found = choose_next(all_pods, all_pods, {}, count_ready(all_pods))
+    assert [p.uid for p in found] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "ready_before", "outcome", "message"),
+    [
+        ("all there", "ABC", THREE, 3, Outcome.WAITING, "3 of 3 pods are still there: a; b; c."),
+        ("one leaving", "A!XY", THREE, 3, Outcome.WAITING, "1 of 3 pods are still there: a (terminating)."),
+        ("not Ready yet", "XYz", THREE, 3, Outcome.WAITING, "ReplicaSet/web-1 has 2 of 3 Ready pods."),
+        ("leaving does not count", "XYZ!", THREE, 3, Outcome.WAITING, "ReplicaSet/web-1 has 2 of 3 Ready pods."),
+        ("replaced", "XYZ", THREE, 3, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ("unwell before", "XYz", THREE, 2, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ("scaled down", "X", {"web": OwnerFacts(desired=1)}, 3, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ("owner gone", "", {}, 3, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ("kind not known", "XY", {"web": OwnerFacts()}, 3, Outcome.WAITING, "ReplicaSet/web-1 has 2 of 3 Ready pods."),
+    ],
+)
+def test_judge_renewal(name, now, owners, ready_before, outcome, message):
+    verdict = judge_renewal(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
+    assert (verdict.outcome, verdict.message) == (outcome, message)
+
+
+def test_a_namesake_is_not_taken_for_the_old_pod():
+    old, new = pod("uid-1", DB, name="db-0"), pod("uid-2", DB, name="db-0", is_ready=False)
+    owners = {"db": OwnerFacts(desired=1)}
+    assert choose_next([old], [new], owners, {"db": 1}) == []
+    assert judge_renewal([old], [new], owners, {"db": 1}).reason == "OwnersNotWhole"
+    assert judge_renewal([old], [replace(new, is_ready=True)], owners, {"db": 1}).outcome is Outcome.DONE
+
+
+def test_ready_pods_of_another_owner_do_not_count():
+    other = replace(WEB, uid="web-of-another-revision")
+    verdict = judge_renewal(pods_of("ABC"), pods_of("XYZ", other), THREE, {"web": 3})
+    assert verdict.message == "ReplicaSet/web-1 has 0 of 3 Ready pods."
+
+
+def test_nobody_waits_for_a_job_or_for_a_pod_without_owner():
+    targets = pods_of("A", None) + pods_of("B", JOB)
+    assert judge_renewal(targets, [], {}, {"job": 1}).outcome is Outcome.DONE
+
+
+def test_the_message_tells_the_servers_words_and_only_counts_many():
+    targets = pods_of("ABCDEFG")
+    message = judge_renewal(targets, targets, THREE, {"web": 3}, {"a": "The disruption budget web is spent."}).message
+    assert message == ("7 of 7 pods are still there: a (The disruption budget web is spent); b; c; d; e; and 2 more.")
