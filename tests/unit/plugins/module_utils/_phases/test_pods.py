@@ -1,0 +1,542 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phase against a small cluster whose controllers work whenever the clock moves on. Nothing here sleeps."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
+    ApiError,
+    CollectionError,
+    Refused,
+    WaitTimedOut,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import RenewalRequest
+
+FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
+PODS = yaml.safe_load((FIXTURES / "pods.yml").read_text())
+OWNERS = yaml.safe_load((FIXTURES / "pod_owners.yml").read_text())
+ROLLOUT = yaml.safe_load((FIXTURES / "rollout_complete.yml").read_text())
+FINISHED = "2026-11-22T08:02:31Z"
+BEFORE, AFTER = "2026-11-22T08:02:30Z", "2026-11-22T08:02:32Z"
+BUDGET = (
+    "Cannot evict pod as it would violate the pod's disruption budget. "
+    "The disruption budget web needs 3 healthy pods and has 3 currently"
+)
+WAIT = WaitOptions(timeout=100, interval=2)
+
+
+def api_error(status, words="", *, reason="x", retry_after=None):
+    return ApiError(
+        verb="try", target="it", host="h", status=status, words=words, reason=reason, retry_after=retry_after
+    )
+
+
+class FakeClock:
+    def __init__(self):
+        self.now = 0.0
+        self.on_sleep = []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        for call in self.on_sleep:
+            call()
+
+
+class FakeCluster:
+    """Keeps objects, tells what it was asked to do, and refuses what it is told to refuse."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        clock.on_sleep.append(self.control)
+        self.objects = {kind: [] for kind in ("Namespace", "Pod", "Deployment", "ReplicaSet", "StatefulSet")}
+        self.objects["DaemonSet"] = []
+        self.singletons = {
+            "Authentication": copy.deepcopy(ROLLOUT["authentication"]),
+            "KubeAPIServer": copy.deepcopy(ROLLOUT["kube_apiserver"]),
+        }
+        self.username = "system:admin"
+        self.deeds = []  # (seconds, verb, pod name)
+        self.refusals = {}  # pod name -> errors, one for each attempt
+        self.faults = []  # errors for the next lists of pods, None for none
+        self.never_ready = set()  # names of owners whose new pods do not become Ready
+        self.never_gone = set()  # names of pods that keep terminating
+        self.lowest = {}  # owner name -> fewest Ready pods ever seen
+        self.uids = (f"uid-{n}" for n in itertools.count())
+
+    # what a test prepares
+
+    def add_namespace(self, name):
+        if not any(n["metadata"]["name"] == name for n in self.objects["Namespace"]):
+            self.objects["Namespace"].append({"metadata": {"name": name}})
+
+    def add_owner(self, kind, name, namespace="web", *, replicas, deployment=None):
+        key = {"ReplicaSet": "replica_set", "StatefulSet": "stateful_set", "DaemonSet": "daemon_set"}[kind]
+        owner = copy.deepcopy(OWNERS[key])
+        owner["metadata"] = {"name": name, "namespace": namespace, "uid": next(self.uids)}
+        if kind == "DaemonSet":
+            owner["status"]["desiredNumberScheduled"] = replicas
+        else:
+            owner["spec"]["replicas"] = replicas
+        if deployment:
+            keeper = copy.deepcopy(OWNERS["deployment"])
+            keeper["metadata"].update(name=deployment, namespace=namespace, uid=next(self.uids))
+            self.objects["Deployment"].append(keeper)
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment, "controller": True}
+            owner["metadata"]["ownerReferences"] = [{**reference, "uid": keeper["metadata"]["uid"]}]
+        self.objects[kind].append(owner)
+        owner["kind"] = kind
+        return owner
+
+    def add_pod(self, owner, name, namespace="web", *, started=BEFORE, is_ready=True, like="deployment"):
+        pod = copy.deepcopy(PODS[like])
+        pod["metadata"].update(name=name, namespace=namespace, uid=next(self.uids))
+        if owner:
+            reference = {"apiVersion": "apps/v1", "kind": owner["kind"], "controller": True}
+            reference.update(name=owner["metadata"]["name"], uid=owner["metadata"]["uid"])
+            pod["metadata"]["ownerReferences"] = [reference]
+        pod["status"]["startTime"] = started
+        set_ready(pod, is_ready)
+        self.objects["Pod"].append(pod)
+        self.add_namespace(namespace)
+        return pod
+
+    def add_workload(self, name="web", namespace="web", *, kind="ReplicaSet", replicas=3, deployment=None):
+        owner = self.add_owner(kind, name, namespace, replicas=replicas, deployment=deployment)
+        for number in range(replicas):
+            self.add_pod(owner, f"{name}-{number}", namespace)
+        return owner
+
+    # what the controllers and kubelets do
+
+    def control(self):
+        for pod in self.objects["Pod"]:
+            owner = (pod["metadata"].get("ownerReferences") or [{}])[0].get("name")
+            if pod["status"]["startTime"] == AFTER and owner not in self.never_ready:
+                set_ready(pod, True)
+        for pod in [p for p in self.objects["Pod"] if p["metadata"].get("deletionTimestamp")]:
+            if pod["metadata"]["name"] not in self.never_gone:
+                self.objects["Pod"].remove(pod)
+                self.replace(pod)
+        self.witness()
+
+    def replace(self, pod):
+        reference = (pod["metadata"].get("ownerReferences") or [{}])[0]
+        known = [o for o in self.objects.get(reference.get("kind"), ()) if o["metadata"]["uid"] == reference["uid"]]
+        if known:
+            same_name = reference["kind"] == "StatefulSet"
+            name = pod["metadata"]["name"] if same_name else f"{reference['name']}-{next(self.uids)}"
+            self.add_pod(known[0], name, pod["metadata"]["namespace"], started=AFTER, is_ready=False)
+
+    def witness(self):
+        ready = {o["metadata"]["name"]: 0 for kind in ("ReplicaSet", "StatefulSet") for o in self.objects[kind]}
+        for pod in self.objects["Pod"]:
+            owner = (pod["metadata"].get("ownerReferences") or [{}])[0].get("name")
+            if owner in ready and is_ready(pod) and not pod["metadata"].get("deletionTimestamp"):
+                ready[owner] += 1
+        self.lowest = {name: min(count, self.lowest.get(name, count)) for name, count in ready.items()}
+
+    # the client
+
+    def list(self, kind, namespace=None, **selectors):
+        if kind == "Pod" and namespace != "openshift-kube-apiserver" and self.faults:
+            fault = self.faults.pop(0)
+            if fault:
+                raise fault
+        found = self.objects.get(kind, [])
+        return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
+
+    def get(self, kind, name, namespace=None):
+        if kind == "Namespace":
+            return next((n for n in self.objects[kind] if n["metadata"]["name"] == name), None)
+        if kind == "ConfigMap":
+            config = ROLLOUT["revisions"].get(int(name.removeprefix("config-")))
+            return {"data": {"config.yaml": config}} if config else None
+        return self.singletons.get(kind)
+
+    def require(self, kind, name, namespace=None):
+        if kind not in self.singletons:
+            raise api_error(404, "404 page not found", reason="")
+        return self.singletons[kind]
+
+    def create(self, kind, body, namespace=None):
+        assert kind == "SelfSubjectReview"
+        return {"status": {"userInfo": {"username": self.username}}}
+
+    def evict(self, name, namespace, *, uid, grace_period=None):
+        self.remove("evict", name, namespace, uid, grace_period)
+
+    def delete(self, kind, name, namespace=None, *, uid, grace_period=None):
+        assert kind == "Pod"
+        self.remove("delete", name, namespace, uid, grace_period)
+
+    def remove(self, verb, name, namespace, uid, grace_period):
+        if self.refusals.get(name):
+            raise self.refusals[name].pop(0)
+        key = (namespace, name)
+        pod = next((p for p in self.objects["Pod"] if (p["metadata"]["namespace"], p["metadata"]["name"]) == key), None)
+        if pod is None:
+            raise api_error(404, f'pods "{name}" not found', reason="NotFound")
+        if pod["metadata"]["uid"] != uid:
+            raise api_error(409, "Precondition failed: UID", reason="Conflict")
+        self.deeds.append((self.clock.now, verb, name))
+        self.grace_period = grace_period
+        pod["metadata"]["deletionTimestamp"] = AFTER
+        self.witness()
+
+
+def set_ready(pod, value):
+    for condition in pod["status"].setdefault("conditions", []):
+        if condition["type"] == "Ready":
+            condition["status"] = str(value)
+
+
+def is_ready(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def cluster(clock):
+    return FakeCluster(clock)
+
+
+def renew(cluster, *, check_mode=False, options=WAIT, **request):
+    request = RenewalRequest(**request)
+    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock)
+
+
+def outcomes(result):
+    return {p["name"]: (p["outcome"], p["reason"]) for p in result["pods"]}
+
+
+def names(cluster):
+    return [name for _seconds, _verb, name in cluster.deeds]
+
+
+def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster):
+    cluster.add_workload("web", replicas=3)
+    result = renew(cluster)
+    assert result["changed"]
+    assert result["started_before"] == FINISHED
+    assert result["namespaces"] == [
+        {"name": "web", "tier": "user namespaces", "planned": 3, "renewed": 3, "left": {}, "seconds": 12.0}
+    ]
+    assert result["summary"] == {"planned": 3, "renewed": 3, "blocked": 0, "left": 0, "namespaces": 1}
+    assert outcomes(result) == {f"web-{n}": ("renewed", None) for n in range(3)}
+    assert cluster.deeds == [(0.0, "evict", "web-0"), (4.0, "evict", "web-1"), (8.0, "evict", "web-2")]
+    assert cluster.lowest == {"web": 2}
+
+    again = renew(cluster)
+    assert not again["changed"]
+    assert again["namespaces"] == again["pods"] == []
+    assert again["summary"] == {"planned": 0, "renewed": 0, "blocked": 0, "left": 3, "namespaces": 0}
+    assert len(cluster.deeds) == 3
+
+
+def test_the_strategy_of_the_deployment_says_how_many_may_be_down(cluster):
+    cluster.add_workload("web-1", replicas=8, deployment="web")
+    renew(cluster)
+    assert cluster.lowest == {"web-1": 6}
+    assert len(cluster.deeds) == 8
+    assert cluster.clock.now == 16.0
+
+
+def test_check_mode_returns_the_plan_and_changes_nothing(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.add_pod(None, "nginx", like="bare")
+    planned = renew(cluster, check_mode=True)
+    assert cluster.deeds == []
+    assert planned["changed"]
+    assert planned["namespaces"][0]["seconds"] is None
+    assert outcomes(planned) == {
+        "web-0": ("planned", None),
+        "web-1": ("planned", None),
+        "nginx": ("left", "NoOwner"),
+    }
+    done = renew(cluster)
+    assert [p["uid"] for p in done["pods"]] == [p["uid"] for p in planned["pods"]]
+    assert done.keys() == planned.keys()
+    assert not renew(cluster, check_mode=True)["changed"]
+
+
+def test_namespaces_are_renewed_in_order_and_one_is_whole_before_the_next_begins(cluster):
+    for namespace in ("web", "automation", "openshift-ingress", "openshift-dns", "openshift-dns-operator"):
+        cluster.add_workload(namespace, namespace, replicas=1)
+    cluster.username = "system:serviceaccount:automation:runner"
+    result = renew(cluster)
+    order = ["openshift-dns-operator", "openshift-dns", "openshift-ingress", "web", "automation"]
+    assert [n["name"] for n in result["namespaces"]] == order
+    assert [n["tier"] for n in result["namespaces"]][-1] == "own namespace"
+    assert cluster.deeds == [(4.0 * place, "evict", f"{name}-0") for place, name in enumerate(order)]
+
+
+def test_many_namespaces_are_read_at_once_and_only_the_selected_ones_renewed(cluster):
+    for number in range(15):
+        cluster.add_workload(f"a{number}", f"a{number}", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    assert renew(cluster, include=("a*",))["summary"]["renewed"] == 15
+    assert "b-0" not in names(cluster)
+
+
+def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.add_workload("db", replicas=1, kind="StatefulSet")
+    cluster.refusals["web-0"] = [api_error(429, BUDGET, retry_after=5), api_error(429, BUDGET)]
+    result = renew(cluster)
+    assert outcomes(result) == {"web-0": ("renewed", None), "db-0": ("renewed", None)}
+    # asked at 0, again after the 5 s that the server wanted, then at the next look
+    assert cluster.deeds == [(0.0, "evict", "db-0"), (8.0, "evict", "web-0")]
+
+
+def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.add_workload("other", "zoo", replicas=1)
+    cluster.refusals["web-1"] = [api_error(429, BUDGET)] * 1000
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.message == (
+        "Waiting for the renewal of the pods in namespace web did not end within 100 s; "
+        f"last seen: 1 of 2 pods are still there: web-1 ({BUDGET})."
+    )
+    progress = caught.value.progress
+    assert progress["changed"]
+    assert outcomes(progress) == {
+        "web-0": ("renewed", None),
+        "web-1": ("blocked", BUDGET),
+        "other-0": ("planned", None),
+    }
+    assert progress["summary"] == {"planned": 3, "renewed": 1, "blocked": 1, "left": 0, "namespaces": 2}
+    assert [n["seconds"] for n in progress["namespaces"]] == [100.0, None]
+    assert names(cluster) == ["web-0"]
+
+
+def test_nothing_is_sent_away_at_the_last_look(cluster):
+    cluster.add_workload("web", replicas=2)
+    with pytest.raises(WaitTimedOut):
+        renew(cluster, options=WaitOptions(timeout=4, interval=2))
+    assert cluster.deeds == [(0.0, "evict", "web-0")]
+
+
+def test_a_pod_that_does_not_go_is_told(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.never_gone.add("web-0")
+    with pytest.raises(WaitTimedOut, match=r"1 of 1 pods are still there: web-0 \(terminating\)\."):
+        renew(cluster)
+    try:
+        renew(cluster, options=WaitOptions(timeout=4, interval=2))
+    except WaitTimedOut as error:
+        pytest.fail(f"what terminates already is not waited for again: {error}")
+
+
+def test_a_replacement_that_does_not_get_ready_stops_the_run(cluster):
+    cluster.add_workload("web", replicas=3)
+    cluster.never_ready.add("web")
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert names(cluster) == ["web-0"]
+    assert caught.value.progress["summary"]["renewed"] == 1
+
+
+def test_the_namesake_of_a_stateful_set_is_not_taken_for_the_old_pod(cluster):
+    cluster.add_workload("db", kind="StatefulSet", replicas=2)
+    old = {p["metadata"]["uid"] for p in cluster.objects["Pod"]}
+    result = renew(cluster)
+    assert names(cluster) == ["db-0", "db-1"]
+    assert {p["uid"] for p in result["pods"]} == old
+    assert old.isdisjoint(p["metadata"]["uid"] for p in cluster.objects["Pod"])
+    assert cluster.lowest == {"db": 1}
+
+
+def test_a_namesake_that_came_meanwhile_is_not_evicted(cluster):
+    owner = cluster.add_workload("db", kind="StatefulSet", replicas=1)
+
+    original = cluster.evict
+
+    def evict(name, namespace, **options):
+        cluster.objects["Pod"].clear()
+        cluster.add_pod(owner, "db-0", started=AFTER)
+        cluster.evict = original
+        original(name, namespace, **options)
+
+    cluster.evict = evict
+    result = renew(cluster)
+    assert cluster.deeds == []
+    assert not result["changed"]
+    assert outcomes(result) == {"db-0": ("renewed", "GoneAlready")}
+
+
+def test_a_pod_that_is_gone_already_is_no_error(cluster):
+    cluster.add_workload("web", replicas=1)
+    original = cluster.evict
+
+    def evict(name, namespace, **options):
+        pod = cluster.objects["Pod"].pop()
+        cluster.replace(pod)
+        original(name, namespace, **options)
+
+    cluster.evict = evict
+    assert outcomes(renew(cluster)) == {"web-0": ("renewed", "GoneAlready")}
+
+
+def test_an_owner_that_was_unwell_before_is_not_held_against_the_run(cluster):
+    owner = cluster.add_owner("ReplicaSet", "web", replicas=3)
+    for number, ready in enumerate((False, True, True)):
+        cluster.add_pod(owner, f"web-{number}", is_ready=ready)
+    stuck = cluster.add_owner("StatefulSet", "db", replicas=3)
+    cluster.add_pod(stuck, "db-0", is_ready=False)
+    cluster.never_ready.add("db")
+    result = renew(cluster)
+    assert result["summary"]["renewed"] == 4
+    assert sorted(names(cluster)[:3]) == ["db-0", "web-0", "web-1"]
+    assert cluster.lowest["web"] == 1
+
+
+@pytest.mark.parametrize("status", [0, 503, 401])
+def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
+    cluster.add_workload("web", replicas=2)
+    cluster.faults = [None, None, api_error(status, "away", retry_after=7), None, api_error(status, "away")]
+    options = WaitOptions(timeout=100, interval=2, unauthorized_grace=50)
+    assert renew(cluster, options=options)["summary"]["renewed"] == 2
+    assert cluster.lowest == {"web": 1}
+
+
+def test_an_api_server_that_is_away_while_evicting_is_borne(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.refusals["web-0"] = [api_error(503, "away"), api_error(0, "refused")]
+    assert renew(cluster)["summary"]["renewed"] == 2
+    assert cluster.deeds[0] == (4.0, "evict", "web-0")
+
+
+def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
+    words = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+    cluster.add_workload("db", replicas=1)
+    cluster.add_workload("web", replicas=1)
+    cluster.refusals["db-0"] = [api_error(500, words)] * 1000
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert outcomes(caught.value.progress) == {"db-0": ("blocked", words), "web-0": ("renewed", None)}
+
+
+def test_a_missing_permission_ends_the_run_with_what_was_done(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    cluster.refusals["b-0"] = [api_error(403, "pods is forbidden")]
+    with pytest.raises(ApiError) as caught:
+        renew(cluster)
+    assert caught.value.status == 403
+    assert outcomes(caught.value.progress) == {"a-0": ("renewed", None), "b-0": ("planned", None)}
+    assert caught.value.progress["changed"]
+
+
+def test_what_is_left_alone_is_named_or_counted(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.add_pod(None, "nginx", like="bare")
+    cluster.add_pod(None, "backup", like="job")
+    cluster.add_pod(None, "static", like="mirror")
+    done = cluster.add_pod(None, "done", like="job")
+    done["status"]["phase"] = "Succeeded"
+    cluster.add_pod(None, "apart", "young", started=AFTER, like="bare")
+    result = renew(cluster)
+    assert outcomes(result) == {
+        "web-0": ("renewed", None),
+        "nginx": ("left", "NoOwner"),
+        "backup": ("left", "RunsToCompletion"),
+    }
+    assert [n["name"] for n in result["namespaces"]] == ["web"]
+    assert result["namespaces"][0]["left"] == {"Finished": 1, "NoOwner": 1, "RunsToCompletion": 1, "Static": 1}
+    assert [p["owner"] for p in result["pods"]] == ["ReplicaSet/web", "Job/backup-29379840", None]
+    assert names(cluster) == ["web-0"]
+    assert result["summary"]["left"] == 5
+
+
+def test_all_are_deleted_but_static_ones(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.add_pod(None, "nginx", like="bare")
+    cluster.add_pod(None, "backup", like="job")
+    cluster.add_pod(None, "static", like="mirror")
+    cluster.add_pod(None, "young", started=AFTER, like="bare")
+    result = renew(cluster, everything=True, method="delete", grace_period=3)
+    assert {verb for _seconds, verb, _name in cluster.deeds} == {"delete"}
+    assert cluster.grace_period == 3
+    assert sorted(names(cluster)) == ["backup", "nginx", "web-0", "web-1", "young"]
+    assert outcomes(result)["static"] == ("left", "Static")
+    assert result["started_before"] is None
+    assert result["summary"] == {"planned": 5, "renewed": 5, "blocked": 0, "left": 1, "namespaces": 1}
+
+
+def test_with_a_moment_all_are_those_that_started_before(cluster):
+    cluster.add_pod(None, "old", like="bare")
+    cluster.add_pod(None, "young", started=AFTER, like="bare")
+    renew(cluster, everything=True, method="delete", started_before=parse_time(FINISHED))
+    assert names(cluster) == ["old"]
+
+
+def test_nothing_is_done_while_a_rollout_runs(cluster):
+    cluster.add_workload("web")
+    cluster.singletons["KubeAPIServer"]["status"]["nodeStatuses"][2]["currentRevision"] = 11
+    for request in ({}, {"started_before": parse_time(FINISHED)}, {"everything": True, "method": "delete"}):
+        with pytest.raises(Refused) as caught:
+            renew(cluster, **request)
+        assert caught.value.message == (
+            "No pod was renewed, because the rollout of the kube-apiservers is not finished: 2 of 3 nodes are at "
+            "revision 12: master-0 at 12, master-1 at 12, master-2 at 11; "
+            "wait for it with bound_tokens.openshift.kube_apiserver_rollout."
+        )
+    assert cluster.deeds == []
+
+
+def test_a_moment_that_the_cluster_does_not_tell_any_more_must_be_given(cluster):
+    cluster.add_workload("web", replicas=1)
+    config = cluster.singletons["KubeAPIServer"]["spec"]["observedConfig"]["apiServerArguments"]
+    ROLLOUT["revisions"][13] = ROLLOUT["revisions"][12]
+    status = cluster.singletons["KubeAPIServer"]["status"]
+    status["latestAvailableRevision"] = 13
+    for node in status["nodeStatuses"]:
+        node["currentRevision"] = 13
+    try:
+        with pytest.raises(CollectionError) as caught:
+            renew(cluster)
+        assert caught.value.message == (
+            "Could not find out which pods to renew: the cluster does not tell any more when the rollout of the "
+            f"kube-apiservers to the issuer {config['service-account-issuer'][0]} finished, and started_before is not "
+            "given; set started_before to that moment, such as 2026-11-22T08:02:31Z, or to now to renew all that run "
+            "now."
+        )
+        assert renew(cluster, started_before=parse_time(FINISHED))["started_before"] == FINISHED
+    finally:
+        del ROLLOUT["revisions"][13]
+
+
+def test_on_plain_kubernetes_the_moment_must_be_given(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.singletons.clear()
+    with pytest.raises(CollectionError) as caught:
+        renew(cluster)
+    assert caught.value.message == (
+        "Could not find out which pods to renew: this cluster does not report rollouts of its kube-apiservers "
+        "(it has no kubeapiservers.operator.openshift.io) and started_before is not given; set started_before to the "
+        "moment since which every new token is as wanted, such as 2026-11-22T08:02:31Z."
+    )
+    assert renew(cluster, started_before=parse_time(FINISHED))["summary"]["renewed"] == 1
+
+
+def test_a_namespace_that_does_not_exist_is_told_before_anything_is_done(cluster):
+    cluster.add_workload("web", replicas=1)
+    with pytest.raises(CollectionError, match="Could not find the namespace wbe"):
+        renew(cluster, include=("web", "wbe"))
+    assert cluster.deeds == []
