@@ -22,7 +22,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.proje
 )
 from ansible_collections.bound_tokens.openshift.plugins.modules.projected_token_pod import ARGUMENT_SPEC, spec_of
 
-TABLES = Path(__file__).parent / "projected_token"
+TABLES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures/projected_token"
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
 UID = "6f1c5a52-32e1-4e5e-8d27-0b1d3b6a8a55"
 
