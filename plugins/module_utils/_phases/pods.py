@@ -90,7 +90,6 @@ class Renewal:
             self.blocked[pod.uid] = Blocked(words=error.words, until=until)
         else:
             self.accepted.add(pod.uid)
-            self.blocked.pop(pod.uid, None)
 
     def judge(self, facts: tuple[list[PodFacts], dict[str, OwnerFacts]]) -> RenewalVerdict:
         pods, owners = facts

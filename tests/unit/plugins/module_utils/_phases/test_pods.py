@@ -415,11 +415,12 @@ def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
     assert cluster.lowest == {"web": 1}
 
 
-def test_an_api_server_that_is_away_while_evicting_is_borne(cluster):
-    cluster.add_workload("web", replicas=2)
-    cluster.refusals["web-0"] = [api_error(503, "away"), api_error(0, "refused")]
+def test_an_api_server_that_is_away_while_evicting_is_borne_and_not_asked_for_more(cluster):
+    cluster.add_workload("db", replicas=1)
+    cluster.add_workload("web", replicas=1)
+    cluster.refusals["db-0"] = [api_error(503, "away"), api_error(0, "refused")]
     assert renew(cluster)["summary"]["renewed"] == 2
-    assert cluster.deeds[0] == (4.0, "evict", "web-0")
+    assert cluster.deeds == [(4.0, "evict", "db-0"), (4.0, "evict", "web-0")]
 
 
 def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
@@ -540,3 +541,12 @@ def test_a_namespace_that_does_not_exist_is_told_before_anything_is_done(cluster
     with pytest.raises(CollectionError, match="Could not find the namespace wbe"):
         renew(cluster, include=("web", "wbe"))
     assert cluster.deeds == []
+
+
+def test_who_may_not_look_at_the_rollout_may_not_renew(cluster):
+    def forbid(kind, name, namespace=None):
+        raise api_error(403, "kubeapiservers is forbidden")
+
+    cluster.require = forbid
+    with pytest.raises(ApiError, match="is forbidden"):
+        renew(cluster, started_before=parse_time(FINISHED))
