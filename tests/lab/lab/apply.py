@@ -32,9 +32,9 @@ _PATIENCE = 120.0
 
 
 def apply_file(settings: Settings, path: Path, say: Progress) -> None:
-    """Every object in the file exists, and the pods of its workloads are Ready."""
+    """Every object of the List in the file exists, and the pods of its workloads are Ready."""
     api = Api(settings)
-    documents = [d for d in yaml.safe_load_all(path.read_text(encoding="utf-8")) if d]
+    documents = yaml.safe_load(path.read_text(encoding="utf-8"))["items"]
     for document in documents:
         # a namespace's default service account comes a moment later, and pods are refused until then
         gates.wait(f"{document['kind']} {document['metadata']['name']}", lambda d=document: _apply(api, d), 30, _alive)

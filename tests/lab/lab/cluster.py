@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import base, binaries, cache, debian, gates, manifests, nodes, objects, openshift, pki, preflight, supervisor
+from . import base, binaries, cache, debian, gates, machine, manifests, nodes, objects, openshift, pki, preflight, supervisor
 from .api import Api
 from .cgroups import Cgroups
 from .errors import LabError
@@ -44,6 +44,8 @@ def down(settings: Settings, say: Say) -> None:
     """No process, mount, cgroup, namespace, interface or state of the lab is left."""
     with cache.locked(settings.cache / "run" / f".{settings.name}.lock"):
         existed = _clear(settings)
+        with cache.locked(settings.cache / ".build.lock"):
+            machine.restore_inotify_limit(settings)
     say(f"lab {settings.name} is down" if existed else f"lab {settings.name} was not up")
 
 
@@ -67,11 +69,12 @@ def _start(settings: Settings, say: Say) -> None:
         say("removed what an earlier lab of this name had left")
     go = Go(settings.cache, say)
     with cache.locked(settings.cache / ".build.lock"):
+        machine.raise_inotify_limit(settings, say)
+        settings.run.mkdir(parents=True, mode=0o700)
         programs = binaries.provide(settings.cache, go, say)
         debs = debian.provide(settings.cache, say)
         shared = base.provide(settings.cache, programs, debs, say)
         openshift.crds(settings.cache, go)
-    settings.run.mkdir(parents=True, mode=0o700)
     pki.create(settings.pki, settings.server_url, settings.kubeconfig)
     template = manifests.kube_apiserver_template(
         jwks_uri=f"{settings.server_url}/openid/v1/jwks",

@@ -13,7 +13,7 @@ from . import base, manifests, pki
 from .settings import Settings
 from .shape import Node
 
-_MASTER_TAINT = "node-role.kubernetes.io/control-plane=:NoSchedule"
+_MASTER_TAINT = "node-role.kubernetes.io/master=:NoSchedule"
 _CLUSTER_FILES = ("ca.crt", "ca.key", "sa.key", "sa.pub", "etcd-ca.crt")
 _CLUSTER_CLIENTS = ("apiserver-etcd-client", "apiserver-kubelet-client")
 _SERVERS = ("apiserver", "etcd-server", "etcd-peer")
