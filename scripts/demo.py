@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
+PYTHON = str(BIN / "python")
 DEMO = ROOT / "tests" / "demo"
 REPORT = ROOT / ".cache" / "demo-report.txt"
 ENVIRONMENT = {
@@ -36,20 +37,20 @@ def say(text: str) -> None:
 
 def lab(*arguments: str) -> None:
     """Run a command of the lab; its failure ends the demonstration."""
-    subprocess.run([BIN / "python", "-m", "lab", *arguments], env=ENVIRONMENT, check=True)
+    subprocess.run([PYTHON, "-m", "lab", *arguments], env=ENVIRONMENT, check=True)
 
 
 def kubeconfig() -> str:
     """Return the path of the lab's kubeconfig."""
-    command = [BIN / "python", "-m", "lab", "kubeconfig"]
-    return subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout.strip()
+    command = [PYTHON, "-m", "lab", "kubeconfig"]
+    return subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE).stdout.decode().strip()
 
 
 def play(playbook: str, path: str) -> None:
     """Run one of the collection's playbooks against the lab."""
     say(f"ansible-playbook bound_tokens.openshift.{playbook}")
     command = [
-        BIN / "ansible-playbook",
+        str(BIN / "ansible-playbook"),
         f"bound_tokens.openshift.{playbook}",
         *("-e", f"@{DEMO / 'rotation.yml'}"),
         *("-e", f"rotation_report_file={REPORT}"),

@@ -23,6 +23,7 @@ try:
     import kubernetes
     import urllib3
     import websocket
+    import yaml
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config.config_exception import ConfigException
     from kubernetes.dynamic.exceptions import DynamicApiError
@@ -74,6 +75,14 @@ class _NoDiscovery:
 
     def __init__(self, client: Any, cache_file: str | None) -> None:
         pass
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML (or JSON) text in an API object holds; None when it is neither."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
 
 
 def describe_target(kind: str, name: str | None = None, namespace: str | None = None) -> str:

@@ -37,10 +37,12 @@ class Verdict(Protocol):
     """What a judgement must tell the loop."""
 
     @property
-    def outcome(self) -> Outcome: ...
+    def outcome(self) -> Outcome:
+        """Whether to wait on."""
 
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """How things stand, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-import yaml
-
 from ._claims import decode_payload
-from ._client import Cluster
+from ._client import Cluster, parse_yaml
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
 from ._model import (
     Condition,
@@ -81,7 +79,7 @@ def read_revision_config(cluster: Cluster, revision: int) -> dict[str, Any] | No
     config_map = cluster.get("ConfigMap", f"config-{revision}", OPERAND_NAMESPACE)
     if config_map is None:
         return None
-    parsed = yaml.safe_load((config_map.get("data") or {}).get("config.yaml") or "{}")
+    parsed = parse_yaml((config_map.get("data") or {}).get("config.yaml") or "{}")
     return parsed if isinstance(parsed, dict) else {}
 
 
@@ -97,7 +95,7 @@ def read_token_issuers(cluster: Cluster, probe: Probe, *, count: int) -> tuple[s
         cluster.request_token_claims(
             probe.service_account, probe.namespace, audience=PROBE_AUDIENCE, expiration_seconds=PROBE_SECONDS
         )
-        for _ in range(count)
+        for _number in range(count)
     )
     return tuple(c.get("iss", "") for c in claims)
 
