@@ -12,7 +12,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import base, binaries, cache, debian, gates, machine, manifests, nodes, objects, openshift, pki, preflight, supervisor
+from . import (
+    base,
+    binaries,
+    cache,
+    debian,
+    gates,
+    machine,
+    manifests,
+    nodes,
+    objects,
+    openshift,
+    pki,
+    preflight,
+    supervisor,
+)
 from .api import Api
 from .cgroups import Cgroups
 from .errors import LabError

@@ -115,7 +115,9 @@ class Go:
         if done.returncode:
             raise LabError(f"go mod download of {dependency} failed: {done.stderr.strip() or done.stdout.strip()}")
         found = json.loads(done.stdout)
-        if f"{dependency} {version} {found['Sum']}\n" not in (GO_MODULES / module / "go.sum").read_text(encoding="utf-8"):
+        if f"{dependency} {version} {found['Sum']}\n" not in (GO_MODULES / module / "go.sum").read_text(
+            encoding="utf-8"
+        ):
             raise LabError(f"{dependency} {version} is not what tests/lab/go/{module}/go.sum pins.")
         return Path(found["Dir"])
 

@@ -30,13 +30,6 @@ AUDIT_LOG = "/var/log/kube-apiserver/audit.log"
 KUBE_APISERVER_FILE = "kube-apiserver-pod.yaml"
 """Name of the kube-apiserver's file among the static pods, as on OpenShift."""
 
-_LEADER_ELECTION = [
-    "--leader-elect=true",
-    "--leader-elect-lease-duration=15s",
-    "--leader-elect-renew-deadline=10s",
-    "--leader-elect-retry-period=3s",
-]
-
 
 def audit_policy() -> Manifest:
     """OpenShift's default profile: metadata of every request that is not noise."""
@@ -175,7 +168,7 @@ def kube_controller_manager() -> Manifest:
         "--node-monitor-grace-period=20s",
         "--node-monitor-period=5s",
         "--bind-address=127.0.0.1",
-        *_LEADER_ELECTION,
+        "--leader-elect=true",
         "--v=1",
     ]
     return _pod(
@@ -194,7 +187,7 @@ def kube_scheduler() -> Manifest:
     arguments = [
         f"--kubeconfig={CONFIG}/kube-scheduler/kubeconfig",
         "--bind-address=127.0.0.1",
-        *_LEADER_ELECTION,
+        "--leader-elect=true",
         "--v=1",
     ]
     return _pod(
