@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cluster, inspect
+from . import cluster, show
 from .apply import apply_file
 from .errors import LabError
 from .progress import Progress
@@ -44,17 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "down":
             cluster.down(settings, say)
         elif options.command == "status":
-            return inspect.status(settings)
+            return show.status(settings)
         elif options.command == "logs":
-            inspect.logs(settings, options.component)
+            show.logs(settings, options.component)
         elif options.command == "kubeconfig":
-            inspect.require_running(settings)
+            show.require_running(settings)
             print(settings.kubeconfig)
         elif options.command == "apply":
-            inspect.require_running(settings)
+            show.require_running(settings)
             apply_file(settings, options.file, say)
         else:
-            inspect.execute(settings, options.node, options.argv)
+            show.execute(settings, options.node, options.argv)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -70,9 +70,9 @@ def _make_root(target: Path, kubelet: Path, debs: Path) -> None:
     programs += [_copy(Path(shutil.which(tool) or tool), target / "bin") for tool in _HOST_TOOLS]
     _copy(kubelet, target / "usr/bin")
     for library in debian.libraries(programs, debs):
-        folder = target / "lib" / library.parent.name if library.parent.name.endswith("-gnu") else target / "lib64"
-        folder.mkdir(exist_ok=True)
-        shutil.copy(library, folder)
+        place = target / "lib" / library.parent.name if library.parent.name.endswith("-gnu") else target / "lib64"
+        place.mkdir(exist_ok=True)
+        shutil.copy(library, place)
     shutil.copytree(_ROOTFS, target, dirs_exist_ok=True)
     for script in (*(target / "sbin").iterdir(), target / "usr/bin/systemctl"):
         if not script.is_symlink():
@@ -101,6 +101,7 @@ def _make_store(target: Path, programs: Mapping[str, Path], debs: Path, root: Pa
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            check=False,
         )
         if done.returncode:
             raise LabError(f"containerd could not import the images: {(done.stderr or done.stdout).strip()[-400:]}")
@@ -108,19 +109,11 @@ def _make_store(target: Path, programs: Mapping[str, Path], debs: Path, root: Pa
 
 def clone_store(store: Path, target: Path) -> None:
     """The target is a containerd store with all images. Files are shared by hard links, the databases are copies."""
-    target.mkdir(parents=True, exist_ok=True)
-    for directory, _, files in os.walk(store):
-        here = target / Path(directory).relative_to(store)
-        if here != target:
-            here.mkdir()
-            shutil.copystat(directory, here)
-        for name in files:
-            source = Path(directory) / name
-            if name.endswith(".db"):
-                shutil.copy2(source, here / name)
-            elif source.is_symlink():
-                (here / name).symlink_to(os.readlink(source))
-            else:
-                os.link(source, here / name)
-        for name in [n for n in os.listdir(directory) if (Path(directory) / n).is_symlink() and n not in files]:
-            (here / name).symlink_to(os.readlink(Path(directory) / name))
+
+    def copy(source: str, destination: str) -> None:
+        if source.endswith(".db"):
+            shutil.copy2(source, destination)
+        else:
+            os.link(source, destination, follow_symlinks=False)
+
+    shutil.copytree(store, target, symlinks=True, copy_function=copy)

@@ -121,7 +121,7 @@ def _on_machine(name: str, wanted: str) -> Program | None:
     if not path:
         return None
     try:
-        text = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20).stdout
+        text = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r"(?:Kubernetes v|etcd Version: )(\d+\.\d+)\.\S+", text)

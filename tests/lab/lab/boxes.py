@@ -8,6 +8,7 @@ keeps it from booting again; powering off makes that file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shlex
@@ -89,10 +90,8 @@ class Box:
 
 def cut_power(home: Path) -> None:
     """The box is dead at once, if it was running; its task boots it again unless it is held."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         os.kill(int((home / "init.pid").read_text()), signal.SIGKILL)
-    except (OSError, ValueError):
-        pass
 
 
 def make_hub(addresses: list[str]) -> None:
@@ -128,7 +127,7 @@ def plug_in(node: Node) -> None:
 
 
 def _link_exists(name: str) -> bool:
-    return subprocess.run(["ip", "link", "show", name], capture_output=True).returncode == 0
+    return subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
 
 
 def _ip(*lines: str, namespace: str | None = None) -> None:

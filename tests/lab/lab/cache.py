@@ -11,13 +11,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .progress import Say
+
 
 @contextlib.contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Only one process is inside at a time."""
+def locked(file: Path, say: Say) -> Iterator[None]:
+    """Only one process is inside at a time; having to wait for another is said."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another lab command to finish ({file.name})")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

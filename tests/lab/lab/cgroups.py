@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -99,10 +100,8 @@ class Cgroups:
 def _remove_tree(top: Path) -> bool:
     """Removes what is empty; a group of a process that is still ending cannot be removed yet."""
     for directory, _, _ in os.walk(top, topdown=False):
-        try:
-            os.rmdir(directory)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()
     return not top.is_dir()
 
 
@@ -113,7 +112,5 @@ def _kill_tree(top: Path) -> None:
         except OSError:
             continue
         for process in processes:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(int(process), signal.SIGKILL)
-            except ProcessLookupError:
-                pass

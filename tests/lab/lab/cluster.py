@@ -42,7 +42,7 @@ _REAL_SHUTDOWN_DELAY = 70.0
 def up(settings: Settings, say: Progress) -> None:
     """The lab is up and healthy; if it was before, nothing is done."""
     preflight.require(settings, say)
-    with cache.locked(settings.cache / "run" / f".{settings.name}.lock"):
+    with cache.locked(settings.cache / "run" / f".{settings.name}.lock", say):
         if pid := supervisor.running(settings):
             if not unhealthy(settings):
                 say(f"lab {settings.name} is already up")
@@ -56,9 +56,9 @@ def up(settings: Settings, say: Progress) -> None:
 
 def down(settings: Settings, say: Say) -> None:
     """No process, mount, cgroup, namespace, interface or state of the lab is left."""
-    with cache.locked(settings.cache / "run" / f".{settings.name}.lock"):
+    with cache.locked(settings.cache / "run" / f".{settings.name}.lock", say):
         existed = _clear(settings)
-        with cache.locked(settings.cache / ".build.lock"):
+        with cache.locked(settings.cache / ".build.lock", say):
             machine.restore_inotify_limit(settings)
     say(f"lab {settings.name} is down" if existed else f"lab {settings.name} was not up")
 
@@ -82,7 +82,7 @@ def _start(settings: Settings, say: Say) -> None:
     if _clear(settings):
         say("removed what an earlier lab of this name had left")
     go = Go(settings.cache, say)
-    with cache.locked(settings.cache / ".build.lock"):
+    with cache.locked(settings.cache / ".build.lock", say):
         machine.raise_inotify_limit(settings, say)
         settings.run.mkdir(parents=True, mode=0o700)
         programs = binaries.provide(settings.cache, go, say)

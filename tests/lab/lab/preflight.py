@@ -58,11 +58,11 @@ def _is_debian() -> bool:
 
 def _may_make_namespaces() -> bool:
     command = ["unshare", "--mount", "--net", "--pid", "--fork", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _overlay_works(directory: Path) -> bool:
     script = """set -e; d=$(mktemp -d -p "$1"); trap 'rm -rf "$d"' EXIT; cd "$d"; mkdir lower upper work root
         mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root; touch root/file; umount root"""
     command = ["unshare", "--mount", "sh", "-c", script, "sh", str(directory)]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import pytest
 import yaml
-
 from lab import manifests
 from lab.shape import MASTERS
 

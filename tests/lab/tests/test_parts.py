@@ -9,7 +9,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-
 from lab import cache, cgroups, gates, images, objects, versions
 from lab.binaries import _program_name, _sources
 from lab.errors import LabError

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from lab import pki
 from lab.shape import HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 

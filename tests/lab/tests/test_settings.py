@@ -4,7 +4,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from lab.errors import LabError
 from lab.settings import Settings
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from lab import preflight
 from lab.api import Api
 from lab.settings import Settings

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client, config, stream
-
 from lab import gates, manifests, supervisor
 from lab.api import Api
 from lab.shape import MASTERS, NODES

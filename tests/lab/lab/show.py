@@ -82,7 +82,7 @@ def execute(settings: Settings, node: str, command: Sequence[str]) -> None:
         where = ["--target", init, "--all"]
     else:
         raise LabError(f"No node {node!r}: use hub, {', '.join(known.name for known in NODES)}.")
-    os.execvp("nsenter", ["nsenter", *where, *(command or ["sh"])])
+    os.execvp("nsenter", ["nsenter", *where, *(command or ["sh"])])  # noqa: S606
 
 
 def _log_files(settings: Settings) -> dict[str, Path]:
