@@ -74,8 +74,14 @@ class Played:
     # --- the world -----------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        return copy.deepcopy(
-            Snapshot(self.issuer, URL, self.operator, self.cluster_operator, self.config_maps, self.pods, self.masters)
+        return Snapshot(
+            self.issuer,
+            URL,
+            self.operator,
+            self.cluster_operator,
+            dict(self.config_maps),
+            dict(self.pods),
+            self.masters,
         )
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False, tick: float = 0.1) -> float:

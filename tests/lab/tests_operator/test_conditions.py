@@ -71,6 +71,12 @@ def test_static_pods_degraded() -> None:
         'pod/kube-apiserver-master-0 container "kube-apiserver" is waiting: ContainerCreating: \n'
         'pod/kube-apiserver-master-1 container "kube-apiserver" is terminated: Error: boom'
     )
+    silent = {
+        "metadata": {"name": "kube-apiserver-master-0"},
+        "spec": {"containers": [{"name": "kube-apiserver"}]},
+        "status": {"phase": "Pending"},
+    }
+    assert conditions.static_pods_condition([silent]) == conditions.static_pods_condition([waiting])
     assert conditions.static_pods_condition([init]) == {"type": "StaticPodsDegraded", "status": "False"}
 
 

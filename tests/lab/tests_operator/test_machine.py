@@ -211,3 +211,8 @@ def test_unsupported_overrides_win() -> None:
     observed = {"apiServerArguments": {"service-account-issuer": [A], "api-audiences": [A]}}
     text = manifests.config_text(observed, {"apiServerArguments": {"service-account-issuer": [B]}})
     assert json.loads(text)["apiServerArguments"] == {"service-account-issuer": [B], "api-audiences": [A]}
+
+
+def test_inertia_never_falls_below_the_restart_of_a_server() -> None:
+    assert Pace(1.0).inertia() == {"": 120.0, "StaticPodsDegraded": 600.0}
+    assert Pace(0.1).inertia() == {"": 40.0, "StaticPodsDegraded": 60.0}

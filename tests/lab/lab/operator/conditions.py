@@ -11,6 +11,8 @@ from .installer import NodeStatus
 
 Condition = dict[str, Any]
 
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
+
 
 def condition(kind: str, status: bool, reason: str | None = None, message: str | None = None) -> Condition:
     """A condition without its time; reason and message only when given, as the real writers do."""
@@ -49,10 +51,15 @@ def installer_conditions(nodes: Sequence[NodeStatus], latest: int) -> list[Condi
 
 
 def static_pods_condition(pods: Iterable[Mapping[str, Any]]) -> Condition:
-    """StaticPodsDegraded from the mirror pods: true for a moment in every healthy rollout, while containers are created."""
+    """StaticPodsDegraded from the mirror pods: true for a moment in every healthy rollout, while containers are created.
+
+    A pending pod whose kubelet has not said anything of its containers yet counts as the kubelet's own first word for it.
+    """
     lines = []
     for pod in sorted(pods, key=lambda pod: pod["metadata"]["name"]):
-        for status in pod.get("status", {}).get("containerStatuses", []):
+        silent = [{"name": c["name"], "state": CREATING} for c in pod.get("spec", {}).get("containers", [])]
+        pending = pod.get("status", {}).get("phase") == "Pending"
+        for status in pod.get("status", {}).get("containerStatuses") or (silent if pending else []):
             where = f'pod/{pod["metadata"]["name"]} container "{status["name"]}"'
             waiting = status.get("state", {}).get("waiting")
             terminated = status.get("state", {}).get("terminated")

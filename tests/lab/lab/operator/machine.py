@@ -18,7 +18,7 @@ from typing import Any
 
 from . import conditions, installer, issuers, manifests
 from .installer import InstallerPod, NodeStatus, StaticPod, Step
-from .pace import INERTIA, INERTIA_OF, MIN_READY, Pace, Timers
+from .pace import MIN_READY, Pace, Timers
 
 Object = dict[str, Any]
 
@@ -419,9 +419,7 @@ class Machine:
         """The ClusterOperator, a moment behind."""
         said = s.status.get("conditions", [])
         age = {c["type"]: now - _seconds(c["lastTransitionTime"]) for c in said}
-        scale = self.options.pace.scale
-        inertia = {kind: seconds * scale for kind, seconds in {"": INERTIA, **INERTIA_OF}.items()}
-        wanted = conditions.cluster_operator_conditions(said, age, inertia)
+        wanted = conditions.cluster_operator_conditions(said, age, self.options.pace.inertia())
         former = ((s.cluster_operator or {}).get("status") or {}).get("conditions", [])
         changed = [c for c in wanted if not conditions.same(conditions.find(former, c["type"]), c)]
         if not changed or not self.timers.due("cluster operator", now, json.dumps(wanted)):

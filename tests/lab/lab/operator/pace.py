@@ -42,6 +42,9 @@ INSTALLER_BACKOFF_MAX = 600.0
 # How long a bad condition lasts before the ClusterOperator is called Degraded; its message shows at once.
 INERTIA = 120.0
 INERTIA_OF = {"StaticPodsDegraded": 600.0}
+# The restart of an API server takes its 15 to 20 s at any scale, and one failed installer costs no more than that and a retry:
+# never enough for Degraded with the real operator.
+INERTIA_AT_LEAST = 40.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Pace:
         """Seconds that this occurrence of the hop takes."""
         seconds = rng.uniform(*DELAYS[hop]) * self.scale
         return seconds + rng.uniform(*self.reaction) if hop in REACTIONS else seconds
+
+    def inertia(self) -> dict[str, float]:
+        """Seconds for which each condition may be bad; the empty key stands for all others."""
+        real = {"": INERTIA, **INERTIA_OF}
+        return {kind: max(seconds * self.scale, min(seconds, INERTIA_AT_LEAST)) for kind, seconds in real.items()}
 
 
 class Timers:
