@@ -23,7 +23,7 @@ def decode_payload(payload: str) -> dict[str, Any]:
     except (binascii.Error, ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
-        raise InvalidOption("This is not a JSON Web Token: its payload is not base64url-encoded JSON.") from None
+        raise InvalidOption("This is not a JSON Web Token: its payload is not base64url-encoded JSON.")
     return claims
 
 

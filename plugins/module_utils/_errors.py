@@ -116,6 +116,8 @@ def describe_api_error(verb: str, target: str, host: str, status: int, words: st
             f"Could not {verb} {target}: {host} did not accept the credentials ({words}); "
             "check that the token or certificate is right and has not expired."
         )
+    if status == 403 and " cannot " not in words:
+        return f"Could not {verb} {target}: {words}; admission does not let it in, so change it or ask a cluster administrator."
     if status == 403:
         return f"Could not {verb} {target}: {words}; ask a cluster administrator for this permission."
     if status == 404 and "page not found" in words:

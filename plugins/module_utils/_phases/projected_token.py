@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -207,8 +208,8 @@ class PodWork:
         return {**self.manifest, "metadata": {**self.manifest["metadata"], "namespace": self.spec.namespace}}
 
     def _poll(self, observe: Callable[[], Object | None], judge: Callable[[Object | None], PodVerdict]) -> None:
-        left = replace(self.options, timeout=max(0.0, self.deadline - self.clock.monotonic()))
-        poll(observe, judge, waiting_for=str(self.spec), options=left, clock=self.clock)
+        left = max(0, math.ceil(self.deadline - self.clock.monotonic()))
+        poll(observe, judge, waiting_for=str(self.spec), options=replace(self.options, timeout=left), clock=self.clock)
 
     def record(self) -> dict[str, Any]:
         """Return the pod as last seen, in the shape that projected_token_pod documents as ``pod``."""

@@ -243,6 +243,22 @@ def test_check_mode_plans_and_writes_nothing(there, recreate):
     assert (planned["pod"]["claims"] is not None) is there
 
 
+def test_check_mode_does_not_wait_for_a_pod_that_is_not_ready():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.becomes = cluster.pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+    result = run(cluster, check_mode=True)
+    assert (result["action"], result["pod"]["ready"], result["pod"]["claims"]) == ("kept", False, None)
+
+
+def test_a_token_that_can_not_be_read_does_not_keep_check_mode_from_planning():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.fail("exec", CommandFailed(target="it", command="cut", words="not found"))
+    result = run(cluster, ask(audience="x"), recreate="when_changed", check_mode=True)
+    assert (result["action"], result["pod"]["claims"]) == ("recreated", None)
+
+
 @pytest.mark.parametrize("recreate", ["when_changed", "when_issuer_changed"])
 def test_a_changed_pod_is_tried_out_deleted_and_created_anew(recreate):
     cluster = FakeCluster()
@@ -399,7 +415,7 @@ def test_a_pod_that_is_lost_after_all_is_handed_over_as_a_manifest():
     error = run(cluster, ask(audience="x"), recreate="when_changed")
     assert error.message == (
         "Pod demo/nginx was deleted and could not be created again (Could not create pods demo/nginx: pods "
-        '"nginx" is forbidden: exceeded quota: q; ask a cluster administrator for this permission); run this task '
+        '"nginx" is forbidden: exceeded quota: q; admission does not let it in, so change it or ask a cluster administrator); run this task '
         "again once that is mended, or create the pod from the manifest in this result."
     )
     manifest = build_pod(ask(audience="x"))

@@ -284,6 +284,7 @@ PLANS = [
     ("old issuer", {}, {}, {ISSUER: "recreate"}, "IssuerChanged"),
     ("changed", {"audience": "x"}, {}, {NEVER: "refuse", CHANGED: "recreate", ISSUER: "recreate"}, "Changed"),
     ("finished", {}, FINISHED, {NEVER: "refuse", CHANGED: "recreate", ISSUER: "recreate"}, "Finished"),
+    ("failed", {}, {"status.phase": "Failed"}, {NEVER: "refuse", CHANGED: "recreate"}, "Finished"),
     ("owned", {}, OWNED, {NEVER: "refuse", CHANGED: "refuse", ISSUER: "refuse"}, "Owned"),
     (
         "owned, changed, finished",
