@@ -415,7 +415,8 @@ def test_a_pod_that_is_lost_after_all_is_handed_over_as_a_manifest():
     error = run(cluster, ask(audience="x"), recreate="when_changed")
     assert error.message == (
         "Pod demo/nginx was deleted and could not be created again (Could not create pods demo/nginx: pods "
-        '"nginx" is forbidden: exceeded quota: q; admission does not let it in, so change it or ask a cluster administrator); run this task '
+        '"nginx" is forbidden: exceeded quota: q; admission does not let it in, so change it or ask a cluster '
+        "administrator); run this task "
         "again once that is mended, or create the pod from the manifest in this result."
     )
     manifest = build_pod(ask(audience="x"))
