@@ -11,8 +11,8 @@ from .._client import Cluster
 from .._effects import set_issuer
 from .._errors import Refused
 from .._facts import read_condition, read_denied, read_issuer, read_rollout, read_token_issuers
-from .._model import IssuerFacts, Permission, Probe, format_time
-from .._plan.issuer import judge_preflight, plan_issuer
+from .._model import Finding, IssuerFacts, Permission, Probe, format_time
+from .._plan.issuer import IssuerPlan, judge_preflight
 from .._plan.rollout import judge_rollout
 
 #: What the write needs; what the reads need has been shown by reading.
@@ -25,20 +25,11 @@ PERMISSIONS = (
 
 def apply_issuer(cluster: Cluster, wanted: str, *, check_mode: bool, skip_checks: Sequence[str] = ()) -> dict[str, Any]:
     """Make ``wanted`` the cluster's issuer and return the module's result. Raises Refused when it is not safe now."""
-    facts = read_rollout(cluster)
-    plan = plan_issuer(facts.issuer, wanted)
-    findings = judge_preflight(
-        plan,
-        facts.issuer,
-        rollout=judge_rollout(facts, facts.issuer.wanted),
-        operator=read_condition(cluster, "ClusterOperator", "kube-apiserver", "Degraded"),
-        progressing=read_condition(cluster, "ClusterVersion", "version", "Progressing"),
-        denied=read_denied(cluster, PERMISSIONS) if plan.patch else (),
-        skip=skip_checks,
-    )
+    plan = IssuerPlan(facts=read_issuer(cluster), after=wanted)
+    findings = find_obstacles(cluster, plan, skip_checks) if plan.patch else []
     result = {
         "changed": plan.patch is not None,
-        "issuer": {**issuer_record(facts.issuer), "name": wanted, "previous": facts.issuer.wanted},
+        "issuer": {**issuer_record(plan.facts), "name": wanted, "previous": plan.facts.wanted},
         "preflight": [f.record() for f in findings],
         "diff": {
             "before": {"spec": {"serviceAccountIssuer": plan.before}},
@@ -54,6 +45,19 @@ def apply_issuer(cluster: Cluster, wanted: str, *, check_mode: bool, skip_checks
     if not check_mode:
         set_issuer(cluster, plan)
     return result
+
+
+def find_obstacles(cluster: Cluster, plan: IssuerPlan, skip_checks: Sequence[str]) -> list[Finding]:
+    """Return what speaks against carrying out ``plan`` now."""
+    rollout = read_rollout(cluster)
+    return judge_preflight(
+        plan,
+        rollout=judge_rollout(rollout, rollout.issuer.wanted),
+        operator=read_condition(cluster, "ClusterOperator", "kube-apiserver", "Degraded"),
+        progressing=read_condition(cluster, "ClusterVersion", "version", "Progressing"),
+        denied=read_denied(cluster, PERMISSIONS),
+        skip=skip_checks,
+    )
 
 
 def describe_issuer(cluster: Cluster, *, probe: Probe | None) -> dict[str, Any]:

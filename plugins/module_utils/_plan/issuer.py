@@ -80,22 +80,23 @@ def _is_host(host: str, *, is_bracketed: bool) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerPlan:
-    """What to write: ``patch`` is the merge patch, None when nothing has to change."""
+    """Making ``after`` the issuer: ``patch`` is the merge patch of the one field, None when it is set already."""
 
-    before: str
+    facts: IssuerFacts
     after: str
-    patch: dict[str, Any] | None
 
+    @property
+    def before(self) -> str:
+        """The issuer in the specification, empty where it names none."""
+        return self.facts.spec_issuer
 
-def plan_issuer(facts: IssuerFacts, wanted: str) -> IssuerPlan:
-    """Return the merge patch of the one field that makes ``wanted`` the issuer; none when it is already set."""
-    patch = None if facts.spec_issuer == wanted else {"spec": {"serviceAccountIssuer": wanted}}
-    return IssuerPlan(before=facts.spec_issuer, after=wanted, patch=patch)
+    @property
+    def patch(self) -> dict[str, Any] | None:
+        return None if self.before == self.after else {"spec": {"serviceAccountIssuer": self.after}}
 
 
 def judge_preflight(
     plan: IssuerPlan,
-    facts: IssuerFacts,
     *,
     rollout: RolloutVerdict,
     operator: Condition | None,
@@ -111,6 +112,7 @@ def judge_preflight(
     """
     if plan.patch is None:
         return []
+    facts = plan.facts
     findings = [Finding(check="permissions", message=f"You are not allowed to {p}.") for p in denied]
     if rollout.outcome is not Outcome.DONE:
         findings.append(

@@ -11,8 +11,8 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._model impo
     issuer_facts,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.issuer import (
+    IssuerPlan,
     judge_preflight,
-    plan_issuer,
     validate_issuer,
 )
 
@@ -78,18 +78,22 @@ def facts_of(spec="https://a.example", former=0):
     return issuer_facts({"spec": {"serviceAccountIssuer": spec}}, {"status": {"serviceAccountIssuers": entries}})
 
 
+def plan_of(facts, wanted):
+    return IssuerPlan(facts=facts, after=wanted)
+
+
 def test_the_plan_is_a_patch_of_the_one_field():
-    plan = plan_issuer(facts_of(), "https://b.example")
+    plan = plan_of(facts_of(), "https://b.example")
     assert plan.patch == {"spec": {"serviceAccountIssuer": "https://b.example"}}
     assert (plan.before, plan.after) == ("https://a.example", "https://b.example")
 
 
 def test_the_same_issuer_needs_no_write():
-    assert plan_issuer(facts_of(), "https://a.example").patch is None
+    assert plan_of(facts_of(), "https://a.example").patch is None
 
 
 def test_the_default_is_written_explicitly_where_the_field_is_empty():
-    assert plan_issuer(facts_of(spec=""), "https://kubernetes.default.svc").patch is not None
+    assert plan_of(facts_of(spec=""), "https://kubernetes.default.svc").patch is not None
 
 
 QUIET = RolloutVerdict(outcome=Outcome.DONE, reason="Complete", message="All is done.")
@@ -111,14 +115,14 @@ FINDINGS = [
 def test_preflight(name, have, checks):
     facts = facts_of()
     given = {"rollout": QUIET, "operator": None, "progressing": None, **have}
-    findings = judge_preflight(plan_issuer(facts, "https://b.example"), facts, **given)
+    findings = judge_preflight(plan_of(facts, "https://b.example"), **given)
     assert [f.check for f in findings] == checks
 
 
 def test_nothing_to_write_means_nothing_to_find():
     facts = facts_of()
-    plan = plan_issuer(facts, "https://a.example")
-    assert judge_preflight(plan, facts, rollout=RUNNING, operator=None, progressing=None, denied=[DENIED]) == []
+    plan = plan_of(facts, "https://a.example")
+    assert judge_preflight(plan, rollout=RUNNING, operator=None, progressing=None, denied=[DENIED]) == []
 
 
 @pytest.mark.parametrize(
@@ -127,5 +131,5 @@ def test_nothing_to_write_means_nothing_to_find():
 )
 def test_an_eleventh_issuer_is_refused_since_the_operator_ignores_it(former, wanted, checks):
     facts = facts_of(former=former)
-    findings = judge_preflight(plan_issuer(facts, wanted), facts, rollout=QUIET, operator=None, progressing=None)
+    findings = judge_preflight(plan_of(facts, wanted), rollout=QUIET, operator=None, progressing=None)
     assert [f.check for f in findings] == checks
