@@ -28,10 +28,12 @@ def locked(file: Path, say: Say) -> Iterator[None]:
 
 
 def directory(target: Path, make: Callable[[Path], None]) -> Path:
-    """The directory exists and is complete. `make` fills an empty one, which then gets its final name."""
+    """The directory exists and is complete; one process at a time may ask. `make` fills what then gets its final name."""
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in target.parent.glob(f".{target.name}.*"):
+        shutil.rmtree(abandoned)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         unfinished.chmod(0o755)

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from . import (
+    balancer,
     base,
     binaries,
     cache,
@@ -81,6 +84,24 @@ def _start(settings: Settings, say: Say) -> None:
     """A supervisor has begun to boot new nodes."""
     if _clear(settings):
         say("removed what an earlier lab of this name had left")
+    with contextlib.closing(_take_port(settings)) as listener:
+        base_root = _prepare(settings, say)
+        say(f"booting {len(NODES)} nodes")
+        _wait_for_supervisor(settings, supervisor.start(settings, base_root, listener))
+
+
+def _take_port(settings: Settings) -> socket.socket:
+    """The lab's socket on loopback, taken first, since building for minutes and then failing would be unkind."""
+    try:
+        return balancer.listen("127.0.0.1", settings.port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise LabError(f"Port {settings.port} on 127.0.0.1 is in use; set LAB_PORT to a free one.") from None
+
+
+def _prepare(settings: Settings, say: Say) -> Path:
+    """Everything that nodes are made of is there; the root file system that they share is returned."""
     go = Go(settings.cache, say)
     with cache.locked(settings.cache / ".build.lock", say):
         machine.raise_inotify_limit(settings, say)
@@ -97,14 +118,7 @@ def _start(settings: Settings, say: Say) -> None:
     settings.pod_template.write_text(manifests.to_yaml(template), encoding="utf-8")
     for node in NODES:
         nodes.prepare(settings, node, shared.store, template)
-    say(f"booting {len(NODES)} nodes")
-    try:
-        process = supervisor.start(settings, shared.root)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise LabError(f"Port {settings.port} on 127.0.0.1 is in use; set LAB_PORT to a free one.") from None
-    _wait_for_supervisor(settings, process)
+    return shared.root
 
 
 def _wait_for_supervisor(settings: Settings, process: subprocess.Popen[bytes]) -> None:

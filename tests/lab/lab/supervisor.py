@@ -29,9 +29,8 @@ from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 log = logging.getLogger("supervisor")
 
 
-def start(settings: Settings, base: Path) -> subprocess.Popen[bytes]:
-    """A supervisor runs, apart from this process; the port on loopback is taken before it leaves the network."""
-    listener = balancer.listen("127.0.0.1", settings.port)
+def start(settings: Settings, base: Path, listener: socket.socket) -> subprocess.Popen[bytes]:
+    """A supervisor runs, apart from this process; the socket on loopback goes with it into the lab's network."""
     reading, writing = os.pipe()
     environment = os.environ | settings.environment()
     namespaces = ["unshare", "--net", "--mount", "--propagation", "private"]
@@ -49,7 +48,6 @@ def start(settings: Settings, base: Path) -> subprocess.Popen[bytes]:
                 start_new_session=True,
             )
     finally:
-        listener.close()
         os.close(reading)
         os.close(writing)
 
