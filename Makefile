@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help venv requirements demo test lint unit sanity molecule lab-up lab-down lab-status lab-test soak bench build clean
+.PHONY: help venv requirements demo test lint unit sanity system molecule lab-up lab-down lab-status lab-test soak bench build clean
 
 BIN := .venv/bin
 LAB := PYTHONPATH=tests/lab $(BIN)/python -m lab
@@ -30,6 +30,9 @@ unit: venv ## unit tests
 
 sanity: venv ## ansible-test sanity
 	@scripts/sanity
+
+system: venv ## the collection against a lab (root)
+	@$(BIN)/python scripts/stages.py --keep-going system
 
 molecule: venv ## molecule scenarios on a lab (root)
 	@molecule test --all --shared-state

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the stages of `make test`: one line each, a log file each, two lanes on two cores, no new stage after a failure.
 
-Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, molecule. The last line, also
+Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, system, molecule. The last line, also
 written to .cache/logs/summary, is "N passed, N failed".
 """
 
@@ -26,7 +26,7 @@ BIN = ROOT / ".venv" / "bin"
 LAB = {"LAB_NAME": os.environ.get("LAB_NAME", "test"), "LAB_PORT": os.environ.get("LAB_PORT", "7543")}
 TAIL_LINES = 60
 HEARTBEAT_SECONDS = 60
-LANES = {"lint": 0, "unit": 0, "archive": 0, "sanity": 0, "lab": 1, "molecule": 1}
+LANES = {"lint": 0, "unit": 0, "archive": 0, "sanity": 0, "lab": 1, "system": 1, "molecule": 1}
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
+    Stage("system", "system", "pytest -q tests/system", needs_root=True, has_lab=True, timeout_minutes=30),
     Stage(
         "molecule",
         "molecule",
