@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``python -m lab.operator``: run the stand-in until SIGTERM or SIGINT."""
+"""``python -m lab.operator``: run the stand-in until SIGTERM or SIGINT.
+
+More options may stand in the environment variable LAB_OPERATOR_OPTIONS, so that a lab can be started with a slow operator:
+``LAB_OPERATOR_OPTIONS="--reaction-delay 2:10 --seed 7" make lab-up``.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import shlex
 import signal
 import sys
 import threading
@@ -15,6 +21,7 @@ from pathlib import Path
 
 import yaml
 
+from .. import versions
 from .cluster import Cluster
 from .machine import Machine, Options
 from .pace import Pace
@@ -30,8 +37,10 @@ def seconds_range(text: str) -> tuple[float, float]:
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m lab.operator", description=__doc__)
+    """The command line; what it says wins over the environment."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.operator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kubeconfig", required=True)
     parser.add_argument("--pod-template", required=True, type=Path, help="kube-apiserver's static pod, YAML or JSON")
     parser.add_argument("--time-scale", type=float, default=0.1, help="fraction of the real operator's delays")
@@ -48,7 +57,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--forget-former", action="store_true", help="trust no former issuer, as early releases")
     parser.add_argument("--bootstrap", action="store_true", help="roll out revision 1 instead of adopting static pods")
-    return parser.parse_args(arguments)
+    return parser.parse_args([*shlex.split(os.environ.get("LAB_OPERATOR_OPTIONS", "")), *arguments])
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +72,10 @@ def main(arguments: list[str]) -> int:
         print(f"{time.strftime('%H:%M:%S')} {time.monotonic() - began:8.2f} {text}", flush=True)
 
     seed = random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed
-    say(f"start, seed {seed}, time scale {chosen.time_scale:g}, reaction delay {chosen.reaction_delay}")
+    slow = "reaction delay {:g} to {:g} s".format(*chosen.reaction_delay)
+    say(
+        f"start, seed {seed}, time scale {chosen.time_scale:g}, {slow}{', former issuers forgotten' * chosen.forget_former}"
+    )
     machine = Machine(
         Options(
             template=yaml.safe_load(chosen.pod_template.read_text(encoding="utf-8")),
@@ -71,6 +83,7 @@ def main(arguments: list[str]) -> int:
             trust=timedelta(seconds=chosen.trust),
             adopt=not chosen.bootstrap,
             forget_former=chosen.forget_former,
+            operand_version=versions.kubernetes().removeprefix("v"),
         ),
         random.Random(seed),  # noqa: S311
     )
