@@ -50,7 +50,7 @@ lab-status: venv ## what of the lab runs
 	@$(LAB) status
 
 soak: venv ## the long randomised tests
-	@pytest tests/soak
+	@pytest -s -x tests/soak
 
 bench: venv ## figures, side by side
 	@$(BIN)/python -m tests.benchmarks

@@ -1,96 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of the collection against a lab: real API servers, real kubelets. LAB_NAME and LAB_PORT choose the lab; it is started
-when it is not up, and stopped at the end when it was started here."""
-
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from lab.api import Api
-from lab.settings import Settings
-from lab.shape import MASTERS
-
-ROOT = Path(__file__).resolve().parents[2]
-
-#: Asks each API server directly, which only a process in the lab's own network can do.
-ASK_EACH_SERVER = """
-import json, ssl, sys, urllib.request
-ca, cert, key, *addresses = sys.argv[1:]
-context = ssl.create_default_context(cafile=ca)
-context.load_cert_chain(cert, key)
-found = []
-for address in addresses:
-    url = f"https://{address}:6443/.well-known/openid-configuration"
-    with urllib.request.urlopen(url, context=context, timeout=10) as answer:
-        found.append(json.load(answer)["issuer"])
-print(json.dumps(found))
-"""
-
-
-class Lab:
-    """The lab under test."""
-
-    def __init__(self):
-        self.settings = Settings.from_environment()
-        self.environment = {
-            **os.environ,
-            **self.settings.environment(),
-            "PYTHONPATH": str(ROOT / "tests" / "lab"),
-            "K8S_AUTH_KUBECONFIG": str(self.settings.kubeconfig),
-            "ANSIBLE_LOCALHOST_WARNING": "False",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        self.kubeconfig = str(self.settings.kubeconfig)
-        self.url = self.settings.server_url
-        self.ca = str(self.settings.pki / "ca.crt")
-
-    @property
-    def api(self):
-        return Api(self.settings)
-
-    def command(self, *arguments, **options):
-        """Run `python -m lab` with these arguments."""
-        return subprocess.run([sys.executable, "-m", "lab", *arguments], env=self.environment, check=True, **options)
-
-    def issuers_of_each_server(self):
-        """What each API server says of itself, asked directly."""
-        pki = self.settings.pki
-        answer = self.command(
-            "exec",
-            "hub",
-            sys.executable,
-            "-c",
-            ASK_EACH_SERVER,
-            *(str(p) for p in (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")),
-            *(m.address for m in MASTERS),
-            capture_output=True,
-            text=True,
-        )
-        return json.loads(answer.stdout)
-
-    def set_issuer(self, issuer):
-        """Edit the issuer as a person with an editor would, past all of the collection's checks."""
-        self.api.merge(
-            "/apis/config.openshift.io/v1/authentications/cluster", {"spec": {"serviceAccountIssuer": issuer}}
-        )
-
-    def kube_apiserver(self):
-        return self.api.get("/apis/operator.openshift.io/v1/kubeapiservers/cluster")
+from labs import running_lab
 
 
 @pytest.fixture(scope="session")
 def lab():
     if os.geteuid() != 0:
         pytest.skip("real nodes need root")
-    found = Lab()
-    was_up = found.settings.kubeconfig.exists()
-    found.command("up", stdout=sys.stderr)
-    yield found
-    if not was_up:
-        found.command("down", stdout=sys.stderr)
+    with running_lab() as found:
+        yield found

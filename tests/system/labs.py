@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lab as the tests see it: real API servers, real kubelets. LAB_NAME and LAB_PORT choose it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.api import Api
+from lab.settings import Settings
+from lab.shape import MASTERS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Asks each API server directly, which only a process in the lab's own network can do.
+ASK_EACH_SERVER = """
+import json, ssl, sys, urllib.request
+ca, cert, key, *addresses = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.load_cert_chain(cert, key)
+found = []
+for address in addresses:
+    url = f"https://{address}:6443/.well-known/openid-configuration"
+    with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+        found.append(json.load(answer)["issuer"])
+print(json.dumps(found))
+"""
+
+
+class Lab:
+    """The lab under test."""
+
+    def __init__(self):
+        self.settings = Settings.from_environment()
+        self.environment = {
+            **os.environ,
+            **self.settings.environment(),
+            "PYTHONPATH": str(ROOT / "tests" / "lab"),
+            "K8S_AUTH_KUBECONFIG": str(self.settings.kubeconfig),
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        self.kubeconfig = str(self.settings.kubeconfig)
+        self.url = self.settings.server_url
+        self.ca = str(self.settings.pki / "ca.crt")
+
+    @property
+    def api(self):
+        return Api(self.settings)
+
+    def command(self, *arguments, **options):
+        """Run `python -m lab` with these arguments."""
+        return subprocess.run([sys.executable, "-m", "lab", *arguments], env=self.environment, check=True, **options)
+
+    def issuers_of_each_server(self):
+        """What each API server says of itself, asked directly."""
+        pki = self.settings.pki
+        answer = self.command(
+            "exec",
+            "hub",
+            sys.executable,
+            "-c",
+            ASK_EACH_SERVER,
+            *(str(p) for p in (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")),
+            *(m.address for m in MASTERS),
+            capture_output=True,
+            text=True,
+        )
+        return json.loads(answer.stdout)
+
+    def set_issuer(self, issuer):
+        """Edit the issuer as a person with an editor would, past all of the collection's checks."""
+        self.api.merge(
+            "/apis/config.openshift.io/v1/authentications/cluster", {"spec": {"serviceAccountIssuer": issuer}}
+        )
+
+    def kube_apiserver(self):
+        return self.api.get("/apis/operator.openshift.io/v1/kubeapiservers/cluster")
+
+
+@contextlib.contextmanager
+def running_lab(reaction_delay="0:4"):
+    """A lab that is up; started when it is not, and then stopped at the end.
+
+    Its operator reacts when it likes: each of its steps comes up to some seconds late, at random by a seed that is printed.
+    """
+    lab = Lab()
+    was_up = lab.settings.kubeconfig.exists()
+    seed = int(os.environ.get("LAB_SEED") or random.SystemRandom().randrange(2**31))
+    print(f"LAB_SEED={seed}", file=sys.stderr)
+    lab.environment["LAB_OPERATOR_OPTIONS"] = f"--reaction-delay {reaction_delay} --seed {seed}"
+    lab.command("up", stdout=sys.stderr)
+    try:
+        yield lab
+    finally:
+        if not was_up:
+            lab.command("down", stdout=sys.stderr)
