@@ -1,6 +1,7 @@
 #!/bin/sh
 # box-boot.sh NAME HOME BASE CGROUPS: first process of a box, in new namespaces; becomes the box's init.
-# HOME is the node's directory, BASE the shared root, CGROUPS a list of NAME=OPTIONS, one per hierarchy to mount.
+# HOME is the node's directory, BASE the shared root, CGROUPS a list of NAME=OPTIONS, one per v1 hierarchy to
+# mount, or the word cgroup2.
 set -eu
 name=$1 home=$2 base=$3 cgroups=$4
 root=$home/root
@@ -16,11 +17,18 @@ for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on
     mount --bind "$file" "$root/proc/sys/$setting"
 done
 mount -t sysfs sysfs "$root/sys"
-mount -t tmpfs tmpfs "$root/sys/fs/cgroup"
-for cgroup in $cgroups; do
-    mkdir "$root/sys/fs/cgroup/${cgroup%%=*}"
-    mount -t cgroup -o "${cgroup#*=}" cgroup "$root/sys/fs/cgroup/${cgroup%%=*}"
-done
+if [ "$cgroups" = cgroup2 ]; then
+    mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+    for controller in $(cat "$root/sys/fs/cgroup/cgroup.controllers"); do
+        echo "+$controller" > "$root/sys/fs/cgroup/cgroup.subtree_control"
+    done
+else
+    mount -t tmpfs tmpfs "$root/sys/fs/cgroup"
+    for cgroup in $cgroups; do
+        mkdir "$root/sys/fs/cgroup/${cgroup%%=*}"
+        mount -t cgroup -o "${cgroup#*=}" cgroup "$root/sys/fs/cgroup/${cgroup%%=*}"
+    done
+fi
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
 for device in null zero full random urandom tty kmsg; do

@@ -17,7 +17,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from .cgroups import Cgroups
+from .cgroups import Cgroups, Entry
 from .shape import HUB_ADDRESS, Node
 
 log = logging.getLogger(__name__)
@@ -75,17 +75,20 @@ class Box:
             self._init_pid.unlink(missing_ok=True)
         return _HOW.get(status, "killed" if init is not None else "failed")
 
-    def _command(self, groups: list[Path]) -> list[str]:
+    def _command(self, groups: Entry) -> list[str]:
         """Enters the cgroups, then the namespaces; every process of it dies with the supervisor."""
         uptime = Path("/proc/uptime").read_text().split(".")[0]
-        namespaces = ["--mount", "--propagation", "private", "--uts", "--ipc", "--pid", "--cgroup"]
-        clock = ["--time", "--boottime", f"-{uptime}"]
         boot = ["sh", str(_BOOT), self.node.name, str(self._home), str(self._base), " ".join(self._cgroups.mounts)]
         network = ["nsenter", f"--net=/run/netns/{self.node.name}"]
-        unshare = ["unshare", *namespaces, *clock, "--fork", "--kill-child", *boot]
-        enter = "".join(f"echo $$ > {shlex.quote(str(group))}; " for group in groups)
-        script = f"{enter}exec {shlex.join([*network, *unshare])}"
-        return ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", script]
+        namespaces = ["--mount", "--propagation", "private", "--uts", "--ipc", "--pid"]
+        clock = ["--time", "--boottime", f"-{uptime}"]
+        machine = [*network, "unshare", *namespaces, *clock, "--fork", "--kill-child", *boot]
+        box = ["unshare", "--cgroup", "sh", "-ec", _enter(groups.after) + f"exec {shlex.join(machine)}"]
+        return ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", _enter(groups.before) + f"exec {shlex.join(box)}"]
+
+
+def _enter(groups: list[Path]) -> str:
+    return "".join(f"echo $$ > {shlex.quote(str(group))}; " for group in groups)
 
 
 def cut_power(home: Path) -> None:
@@ -144,14 +147,7 @@ async def _only_child(process: asyncio.subprocess.Process, seconds: float = 10.0
             pids = children.read_text().split()
         except OSError:
             return None
-        if pids and _is_unshare(process.pid):
+        if pids:  # the shells before the last unshare have none
             return int(pids[0])
         await asyncio.sleep(0.02)
     return None
-
-
-def _is_unshare(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "unshare"
-    except OSError:
-        return False

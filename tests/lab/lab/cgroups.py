@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cgroups of the boxes: one group per lab in every cgroup v1 hierarchy, and below it one per box."""
+"""Cgroups of the boxes: one group per lab, below it one per box; in every cgroup v1 hierarchy, or in the one of v2."""
 
 from __future__ import annotations
 
@@ -7,76 +7,93 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import LabError
 
-_NEEDED = {"cpu", "cpuacct", "cpuset", "memory", "devices", "pids"}
-_WANTED = _NEEDED | {"freezer", "blkio"}
+_NEEDED_V1 = {"cpu", "cpuacct", "cpuset", "memory", "devices", "pids"}
+_WANTED_V1 = _NEEDED_V1 | {"freezer", "blkio"}
+_NEEDED_V2 = {"cpu", "cpuset", "memory", "pids"}
+_WANTED_V2 = _NEEDED_V2 | {"io", "hugetlb"}
+_ROOT = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A mounted cgroup v1 hierarchy; `options` is what a box passes to mount(8) to see its part of it."""
+    """A mounted hierarchy; `options` is what a box passes to mount(8) to see its part of it, `cgroup2` stands for v2."""
 
     path: Path
     options: str
 
     @property
-    def controllers(self) -> set[str]:
-        return set(self.options.split(","))
+    def is_v2(self) -> bool:
+        return self.options == "cgroup2"
 
 
-def hierarchies(mountinfo: str | None = None) -> list[Hierarchy]:
+@dataclass(frozen=True)
+class Entry:
+    """Files into which a process writes itself to be in a box: some before it unshares its cgroup namespace, some after."""
+
+    before: list[Path] = field(default_factory=list)
+    after: list[Path] = field(default_factory=list)
+
+
+def hierarchies(mountinfo: str | None = None, v2_controllers: str | None = None) -> list[Hierarchy]:
     """The hierarchies of this machine that a node needs, or LabError."""
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8") if mountinfo is None else mountinfo
     found: dict[str, Hierarchy] = {}
-    unified = False
     for line in text.splitlines():
         before, _, after = line.partition(" - ")
         kind, _, super_options = after.split()[:3]
+        path = Path(before.split()[4])
+        if kind == "cgroup2" and path == _ROOT:
+            return [_unified(path, v2_controllers)]
         if kind == "cgroup":
-            names = [n for n in super_options.split(",") if n in _WANTED or n == "name=systemd"]
+            names = [name for name in super_options.split(",") if name in _WANTED_V1 or name == "name=systemd"]
             if names:
                 options = ",".join(names).replace("name=systemd", "none,name=systemd")
-                found.setdefault(options, Hierarchy(Path(before.split()[4]), options))
-        unified = unified or (kind == "cgroup2" and before.split()[4] == "/sys/fs/cgroup")
-    missing = _NEEDED - {name for hierarchy in found.values() for name in hierarchy.controllers}
-    if unified:
-        raise LabError("the lab's nodes need cgroup v1, this machine has cgroup v2 only")
+                found.setdefault(options, Hierarchy(path, options))
+    missing = _NEEDED_V1 - {name for hierarchy in found.values() for name in hierarchy.options.split(",")}
     if missing:
-        raise LabError(f"no cgroup v1 hierarchy for {', '.join(sorted(missing))}")
+        raise LabError(f"no cgroup hierarchy for {', '.join(sorted(missing))}")
     return list(found.values())
+
+
+def _unified(path: Path, controllers: str | None) -> Hierarchy:
+    text = (path / "cgroup.controllers").read_text() if controllers is None else controllers
+    if missing := _NEEDED_V2 - set(text.split()):
+        raise LabError(f"cgroup v2 without the controllers {', '.join(sorted(missing))}")
+    return Hierarchy(path, "cgroup2")
 
 
 class Cgroups:
     """The groups of one lab."""
 
-    def __init__(self, parent: str) -> None:
+    def __init__(self, parent: str, found: list[Hierarchy] | None = None) -> None:
         self._parent = parent
-        self._hierarchies = hierarchies()
+        self._hierarchies = hierarchies() if found is None else found
 
     @property
     def mounts(self) -> list[str]:
-        """NAME=OPTIONS for each hierarchy that a box mounts at /sys/fs/cgroup/NAME."""
-        return [f"{hierarchy.path.name}={hierarchy.options}" for hierarchy in self._hierarchies]
+        """What a box mounts below /sys/fs/cgroup: NAME=OPTIONS for each v1 hierarchy, or just `cgroup2`."""
+        return ["cgroup2" if h.is_v2 else f"{h.path.name}={h.options}" for h in self._hierarchies]
 
-    def create(self, box: str) -> list[Path]:
-        """Empty groups for a box exist; a process that writes itself into these files is in the box's groups."""
-        files = []
+    def create(self, box: str) -> Entry:
+        """Empty groups for a box exist."""
+        entry = Entry()
         for hierarchy in self._hierarchies:
             lab = hierarchy.path / self._parent
+            make = _make_v2 if hierarchy.is_v2 else _make_v1
             for group in (lab, lab / box):
-                if group.is_dir():
-                    continue
-                group.mkdir()
-                if "cpuset" in hierarchy.controllers:
-                    for name in ("cpuset.cpus", "cpuset.mems"):
-                        (group / name).write_text((group.parent / name).read_text())
-                    (group / "cgroup.clone_children").write_text("1")
-            files.append(lab / box / "cgroup.procs")
-        return files
+                if not group.is_dir():
+                    make(group)
+            entry.before.append(lab / box / "cgroup.procs")
+            if hierarchy.is_v2:
+                # A v2 group with groups below it may hold no process; the box's own live in a group beside its pods'.
+                (lab / box / "init").mkdir(exist_ok=True)
+                entry.after.append(lab / box / "init/cgroup.procs")
+        return entry
 
     def remove(self, box: str = "", seconds: float = 10.0) -> bool:
         """The groups of a box, or of the whole lab, are gone with all processes in them; False if some resisted."""
@@ -95,6 +112,25 @@ class Cgroups:
     def leftovers(self) -> list[Path]:
         """Groups of this lab that exist now."""
         return [path for hierarchy in self._hierarchies if (path := hierarchy.path / self._parent).is_dir()]
+
+
+def _make_v1(group: Path) -> None:
+    group.mkdir()
+    if (group / "cpuset.cpus").exists():
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            (group / name).write_text((group.parent / name).read_text())
+        (group / "cgroup.clone_children").write_text("1")
+
+
+def _make_v2(group: Path) -> None:
+    """The group may use every controller that a node wants and this machine has."""
+    available = (group.parent / "cgroup.controllers").read_text().split()
+    for controller in sorted(_WANTED_V2 & set(available)):
+        try:
+            (group.parent / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError as error:
+            raise LabError(f"cgroup v2 controller {controller} cannot be delegated: {error.strerror}") from error
+    group.mkdir()
 
 
 def _remove_tree(top: Path) -> bool:

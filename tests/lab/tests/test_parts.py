@@ -105,3 +105,11 @@ def test_objects_describe_the_shape() -> None:
     pools = [thing.status for (kind, _), thing in by_kind.items() if kind == "MachineConfigPool"]
     machines = [status["machineCount"] for status in pools if status]
     assert sum(machines) == len(NODES)
+
+
+def test_cgroup_v2_is_one_hierarchy_with_all_controllers_needed() -> None:
+    mountinfo = "31 30 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
+    [found] = cgroups.hierarchies(mountinfo, "cpuset cpu io memory hugetlb pids rdma misc")
+    assert found.is_v2
+    with pytest.raises(LabError, match="memory"):
+        cgroups.hierarchies(mountinfo, "cpuset cpu io pids")
