@@ -274,8 +274,7 @@ def plan_pod(
         return PodPlan(
             action="refuse",
             reason=reason,
-            message=f"{message}; most fields of a pod can't be changed, so set recreate: when_changed to have it deleted "
-            "and created anew.",
+            message=f"{message}; set recreate: when_changed to have it deleted and created anew.",
         )
     return PodPlan(action="recreate", reason=reason, message=f"{message}.")
 
@@ -374,16 +373,20 @@ def _waiting_reasons(status: Mapping[str, Any]) -> set[str]:
 
 def _container_words(status: Mapping[str, Any]) -> str:
     """Return what keeps the containers, in the node's own words; how it ended last when one starts again and again."""
-    words = []
+    words: list[str] = []
     for container in _containers_of(status):
         state = container.get("state") or {}
         last = (container.get("lastState") or {}).get("terminated")
-        for part in (state.get("waiting"), state.get("terminated") or last):
-            if part:
-                ending = f"exit code {part['exitCode']}" if part.get("exitCode") is not None else ""
-                said = (part.get("reason"), ending, part.get("message"))
-                words.append(": ".join(_trim(text) for text in said if text))
-    return "; ".join(words)
+        waiting, ended = state.get("waiting") or {}, state.get("terminated") or last or {}
+        ending = f"exit code {ended['exitCode']}" if ended.get("exitCode") is not None else ""
+        is_repeated = ended.get("message") == waiting.get("message")
+        words.append(_join_words(waiting.get("reason"), waiting.get("message")))
+        words.append(_join_words(ended.get("reason"), ending, "" if is_repeated else ended.get("message")))
+    return "; ".join(w for w in words if w)
+
+
+def _join_words(*words: str | None) -> str:
+    return ": ".join(_trim(w) for w in words if w)
 
 
 def judge_mounted_token(spec: PodSpec, claims: Mapping[str, Any], uid: str, issuer: str | None = None) -> PodVerdict:

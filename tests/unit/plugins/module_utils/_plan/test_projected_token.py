@@ -127,7 +127,7 @@ BOUNDS = "is refused by the API; give at least 600 (10 minutes) and at most 4294
 NO_NAME = "is not a name that Kubernetes takes; use lower case letters, digits, '-'"
 ENDS = "with a letter or digit at both ends."
 ROOT = "A run_as_user of 0 can't start under security_context: restricted, which demands another user than root;"
-ANEW = "most fields of a pod can't be changed, so set recreate: when_changed to have it deleted and created anew."
+ANEW = "set recreate: when_changed to have it deleted and created anew."
 SOURCE = "spec.volumes[vault-token].projected.sources[0].serviceAccountToken"
 
 BAD = [
