@@ -46,9 +46,9 @@ class Played:
     """Carries out the machine's writes and plays the kubelets: installer 3 s, static pod away 2 s, ready after 5 to 10 s more."""
 
     def __init__(self, *, running: int = 0, seed: int = 1, failing: tuple[str, ...] = (), **options: Any) -> None:
-        self.rng = random.Random(seed)  # noqa: S311
+        self.rng = random.Random(seed)
         options = {"pace": Pace(1.0), "adopt": bool(running), **options}
-        self.machine = Machine(Options(template=TEMPLATE, **options), random.Random(seed))  # noqa: S311
+        self.machine = Machine(Options(template=TEMPLATE, **options), random.Random(seed))
         self.now = START
         self.issuer = ""
         self.operator: dict[str, Any] = {"metadata": {"name": "cluster", "generation": 1}, "spec": {}}
@@ -100,7 +100,7 @@ class Played:
 
     def restart(self, seed: int) -> None:
         """A new operator process."""
-        self.machine = Machine(self.machine.options, random.Random(seed))  # noqa: S311
+        self.machine = Machine(self.machine.options, random.Random(seed))
 
     def carry_out(self, write: machine.Write) -> None:
         match write:

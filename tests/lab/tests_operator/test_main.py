@@ -30,7 +30,7 @@ class Flaky:
 
     def __init__(self, stopped: threading.Event) -> None:
         self.played = Played(running=1)
-        self.dice = random.Random(1)  # noqa: S311
+        self.dice = random.Random(1)
         self.give_up = time.monotonic() + 20
         self.stopped = stopped
 
@@ -61,7 +61,7 @@ def test_the_loop_survives_everything_and_gets_done(monkeypatch: pytest.MonkeyPa
     cluster = Flaky(stopped)
     monkeypatch.setattr(stopped, "wait", lambda seconds: time.sleep(0.005))
     said: list[str] = []
-    machine = Machine(Options(template=TEMPLATE), random.Random(1))  # noqa: S311
+    machine = Machine(Options(template=TEMPLATE), random.Random(1))
     run(machine, cluster, stopped, said.append)  # type: ignore[arg-type]
     assert cluster.played.revisions() == "0:1 1:1 2:1"
     assert "trying again after OSError: refused" in said

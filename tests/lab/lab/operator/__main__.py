@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
             forget_former=chosen.forget_former,
             operand_version=versions.kubernetes().removeprefix("v"),
         ),
-        random.Random(seed),  # noqa: S311
+        random.Random(seed),
     )
     run(machine, Cluster(chosen.kubeconfig, say), stopped, say)
     say("stop")
