@@ -29,6 +29,7 @@ from . import (
     pki,
     preflight,
     supervisor,
+    without_nodes,
 )
 from .api import Api
 from .cgroups import Cgroups
@@ -44,7 +45,9 @@ _REAL_SHUTDOWN_DELAY = 70.0
 
 def up(settings: Settings, say: Progress) -> None:
     """The lab is up and healthy; if it was before, nothing is done."""
-    preflight.require(settings, say)
+    lacks = preflight.missing(settings)
+    if not lacks:
+        preflight.provide_tools(say)
     with cache.locked(settings.cache / "run" / f".{settings.name}.lock", say):
         if pid := supervisor.running(settings):
             if not unhealthy(settings):
@@ -52,7 +55,11 @@ def up(settings: Settings, say: Progress) -> None:
                 return
             say(f"lab {settings.name} runs already (supervisor {pid}) but is not healthy yet; waiting")
         else:
-            _start(settings, say)
+            if lacks:
+                say(
+                    f"no real nodes on this machine ({lacks}): running the control plane alone, without nodes and operator"
+                )
+            _start(settings, say, with_nodes=not lacks)
         _settle(settings, say)
         say(f"lab {settings.name} is up")
 
@@ -71,23 +78,23 @@ def unhealthy(settings: Settings) -> list[str]:
     api = Api(settings)
     checks: list[gates.Gate] = [
         lambda: [] if settings.bootstrapped.exists() else ["the first objects are not there"],
-        lambda: gates.nodes_ready(api, settings),
-        lambda: gates.static_pods_ready(api),
         lambda: gates.default_service_accounts(api),
     ]
-    if supervisor.operator_exists():
-        checks.append(lambda: gates.operator_reported(api))
+    if not without_nodes.plan(settings):
+        checks += [lambda: gates.nodes_ready(api, settings), lambda: gates.static_pods_ready(api)]
+        if supervisor.operator_exists():
+            checks.append(lambda: gates.operator_reported(api))
     return [missing for check in checks for missing in gates.look(check)]
 
 
-def _start(settings: Settings, say: Say) -> None:
-    """A supervisor has begun to boot new nodes."""
+def _start(settings: Settings, say: Say, *, with_nodes: bool) -> None:
+    """A supervisor has begun to boot new nodes, or to run the control plane alone."""
     if _clear(settings):
         say("removed what an earlier lab of this name had left")
     with contextlib.closing(_take_port(settings)) as listener:
-        base_root = _prepare(settings, say)
-        say(f"booting {len(NODES)} nodes")
-        _wait_for_supervisor(settings, supervisor.start(settings, base_root, listener))
+        root = _prepare(settings, say, with_nodes=with_nodes)
+        say(f"booting {len(NODES)} nodes" if with_nodes else "starting etcd and three API servers")
+        _wait_for_supervisor(settings, supervisor.start(settings, root, listener))
 
 
 def _take_port(settings: Settings) -> socket.socket:
@@ -100,22 +107,27 @@ def _take_port(settings: Settings) -> socket.socket:
         raise LabError(f"Port {settings.port} on 127.0.0.1 is in use; set LAB_PORT to a free one.") from None
 
 
-def _prepare(settings: Settings, say: Say) -> Path:
-    """Everything that nodes are made of is there; the root file system that they share is returned."""
+def _prepare(settings: Settings, say: Say, *, with_nodes: bool) -> Path | None:
+    """Everything that the lab is made of is there; the root file system that its nodes share is returned."""
     go = Go(settings.cache, say)
     with cache.locked(settings.cache / ".build.lock", say):
-        machine.raise_inotify_limit(settings, say)
+        if with_nodes:
+            machine.raise_inotify_limit(settings, say)
         settings.run.mkdir(parents=True, mode=0o700)
         programs = binaries.provide(settings.cache, go, say)
-        debs = debian.provide(settings.cache, say)
-        shared = base.provide(settings.cache, programs, debs, say)
+        if with_nodes:
+            shared = base.provide(settings.cache, programs, debian.provide(settings.cache, say), say)
         openshift.crds(settings.cache, go)
-    pki.create(settings.pki, settings.server_url, settings.kubeconfig)
+    inside = pki.INSIDE_URL if with_nodes else settings.server_url
+    pki.create(settings.pki, settings.server_url, settings.kubeconfig, inside)
     template = manifests.kube_apiserver_template(
         jwks_uri=f"{settings.server_url}/openid/v1/jwks",
         shutdown_delay=_REAL_SHUTDOWN_DELAY * settings.time_scale,
     )
     settings.pod_template.write_text(manifests.to_yaml(template), encoding="utf-8")
+    if not with_nodes:
+        without_nodes.prepare(settings, programs, template)
+        return None
     for node in NODES:
         nodes.prepare(settings, node, shared.store, template)
     return shared.root
@@ -155,6 +167,10 @@ def _settle(settings: Settings, say: Say) -> None:
     wait(f"{len(crds)} of OpenShift's CRDs are applied", done(lambda: _apply_crds(api, crds)), 60)
     wait("the CRDs are established", lambda: gates.crds_established(api, names), 60)
     wait("OpenShift's first objects are there", done(lambda: _create_all(api, objects.openshift(settings))), 60)
+    if without_nodes.plan(settings):
+        settings.bootstrapped.touch()
+        wait("default service accounts are there", lambda: gates.default_service_accounts(api))
+        return
     wait(f"{len(NODES)} nodes are registered", lambda: gates.nodes_registered(api))
     wait("the nodes have their roles", done(lambda: _label_nodes(api)), 60)
     settings.bootstrapped.touch()
@@ -197,13 +213,21 @@ def _clear(settings: Settings) -> bool:
     pid = supervisor.running(settings)
     if pid:
         _end(settings, pid)
-    cgroups = Cgroups(settings.cgroup)
-    existed = bool(pid or cgroups.leftovers() or settings.run.exists())
-    if not cgroups.remove():
+    cgroups = _cgroups(settings)
+    existed = bool(pid or settings.run.exists() or (cgroups and cgroups.leftovers()))
+    if cgroups and not cgroups.remove():
         left = ", ".join(str(path) for path in cgroups.leftovers())
         raise LabError(f"Some processes of lab {settings.name} do not end; see the cgroups {left}.")
     _remove_directory(settings.run)
     return existed
+
+
+def _cgroups(settings: Settings) -> Cgroups | None:
+    """None on a machine where no lab can have had nodes."""
+    try:
+        return Cgroups(settings.cgroup)
+    except (LabError, OSError):
+        return None
 
 
 def _end(settings: Settings, pid: int) -> None:

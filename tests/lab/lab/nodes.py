@@ -19,15 +19,16 @@ _CLUSTER_CLIENTS = ("apiserver-etcd-client", "apiserver-kubelet-client")
 _SERVERS = ("apiserver", "etcd-server", "etcd-peer")
 
 
-def prepare(settings: Settings, node: Node, store: Path, kube_apiserver: manifests.Manifest) -> None:
-    """The directory of a node that was never booted is complete."""
+def prepare(settings: Settings, node: Node, store: Path | None, kube_apiserver: manifests.Manifest) -> None:
+    """The directory of a node that was never booted is complete; without a store it holds no images."""
     home = settings.node(node.name)
     etc = home / "upper/etc"
     for folder in ("work", "root", "sysctl", "var/log", "var/lib"):
         (home / folder).mkdir(parents=True)
     for folder in ("cni/net.d", "kubernetes/pki", "kubernetes/manifests"):
         (etc / folder).mkdir(parents=True)
-    base.clone_store(store, home / "var/lib/containerd")
+    if store:
+        base.clone_store(store, home / "var/lib/containerd")
     (etc / "hostname").write_text(f"{node.name}\n")
     (etc / "hosts").write_text(f"127.0.0.1 localhost\n{node.address} {node.name}\n")
     (etc / "machine-id").write_text(uuid.uuid4().hex + "\n")

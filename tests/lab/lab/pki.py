@@ -22,6 +22,9 @@ from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 KUBELET_CLIENT_GROUP = "lab:kubelet-api-admin"
 """The API servers' group towards kubelets; a ClusterRoleBinding gives it system:kubelet-api-admin."""
 
+INSIDE_URL = f"https://{HUB_ADDRESS}:{API_PORT}"
+"""Where the lab's own components reach the API."""
+
 _LIFETIME = datetime.timedelta(days=3650)
 _BACKDATED = datetime.timedelta(hours=1)
 
@@ -93,7 +96,7 @@ def kubeconfig(server: str, ca: Pair, client: Pair) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def create(directory: Path, server_url: str, admin_kubeconfig: Path) -> None:
+def create(directory: Path, server_url: str, admin_kubeconfig: Path, inside_url: str = INSIDE_URL) -> None:
     """All keys and kubeconfigs of a lab are in `directory`, those of a node in a folder with its name."""
     ca, etcd_ca = authority("lab-ca"), authority("lab-etcd-ca")
     ca.write(directory / "ca")
@@ -108,14 +111,13 @@ def create(directory: Path, server_url: str, admin_kubeconfig: Path) -> None:
     admin = certificate(ca, "lab-admin", group="system:masters")
     admin.write(directory / "admin")
     write(admin_kubeconfig, kubeconfig(server_url, ca, admin))
-    inside = f"https://{HUB_ADDRESS}:{API_PORT}"
     for component in ("kube-controller-manager", "kube-scheduler"):
         client = certificate(ca, f"system:{component}")
-        write(directory / f"{component}.kubeconfig", kubeconfig(inside, ca, client))
+        write(directory / f"{component}.kubeconfig", kubeconfig(inside_url, ca, client))
     for node in NODES:
         kubelet = certificate(ca, f"system:node:{node.name}", group="system:nodes", hosts=[node.name, node.address])
         kubelet.write(directory / node.name / "kubelet")
-        write(directory / node.name / "kubelet.kubeconfig", kubeconfig(inside, ca, kubelet))
+        write(directory / node.name / "kubelet.kubeconfig", kubeconfig(inside_url, ca, kubelet))
     service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
     for node in MASTERS:
         own = [node.name, node.address, "127.0.0.1", "localhost"]

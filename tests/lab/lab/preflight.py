@@ -17,11 +17,11 @@ from .settings import Settings
 _TOOLS = ("apt-get", "dpkg", "findmnt", "ldd", "mount", "nsenter", "setpriv", "sh", "unshare")
 
 
-def missing() -> str | None:
+def missing(settings: Settings) -> str | None:
     """What this machine lacks for real nodes, as one line; None if it lacks nothing but perhaps `ip`."""
-    lacks = []
     if platform.system() != "Linux":
-        return f"the lab's nodes need Linux, this is {platform.system()}"
+        return f"not Linux but {platform.system()}"
+    lacks = []
     if os.geteuid() != 0:
         lacks.append("not root")
     if not _is_debian():
@@ -34,18 +34,15 @@ def missing() -> str | None:
         lacks.append(str(error))
     if not lacks and not _may_make_namespaces():
         lacks.append("no permission to make namespaces and mount in them")
+    if not lacks and not _overlay_works(settings.cache):
+        lacks.append(f"no overlay mounts on the file system of {settings.cache} (LAB_CACHE may name another place)")
     return "; ".join(lacks) or None
 
 
-def require(settings: Settings, say: Say) -> None:
-    """The machine is fit for nodes, or LabError says in one line what is missing."""
-    if lacks := missing():
-        raise LabError(f"This machine cannot run the lab's nodes: {lacks}.")
+def provide_tools(say: Say) -> None:
+    """`ip` is there, on a machine that lacks nothing else."""
     if not shutil.which("ip"):
         debian.install_iproute(say)
-    settings.cache.mkdir(parents=True, exist_ok=True)
-    if not _overlay_works(settings.cache):
-        raise LabError(f"No overlay mounts on the file system of {settings.cache}; set LAB_CACHE to a place on a disk.")
 
 
 def _is_debian() -> bool:
@@ -62,6 +59,7 @@ def _may_make_namespaces() -> bool:
 
 
 def _overlay_works(directory: Path) -> bool:
+    directory.mkdir(parents=True, exist_ok=True)
     script = """set -e; d=$(mktemp -d -p "$1"); trap 'rm -rf "$d"' EXIT; cd "$d"; mkdir lower upper work root
         mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work root; touch root/file; umount root"""
     command = ["unshare", "--mount", "sh", "-c", script, "sh", str(directory)]

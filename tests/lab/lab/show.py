@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cluster, gates, supervisor
+from . import cluster, gates, supervisor, without_nodes
 from .api import Api, ApiError, Unreachable
 from .errors import LabError
 from .settings import Settings
@@ -34,12 +34,18 @@ def status(settings: Settings) -> int:
         return 1
     wrong = cluster.unhealthy(settings)
     print(f"lab {settings.name}: {'healthy' if not wrong else 'not healthy'}, supervisor {pid}, {settings.server_url}")
-    api = Api(settings)
+    _table(_server_rows(settings) if without_nodes.plan(settings) else _node_rows(settings))
+    for line in wrong:
+        print(f"- {line}")
+    return 1 if wrong else 0
+
+
+def _node_rows(settings: Settings) -> list[tuple[str, ...]]:
     try:
-        found = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
+        found = {node["metadata"]["name"]: node for node in Api(settings).items("/api/v1/nodes")}
     except (ApiError, Unreachable):
         found = {}
-    rows = [("NODE", "READY", "BOOT", "API SERVER", "SESSIONS")]
+    rows: list[tuple[str, ...]] = [("NODE", "READY", "BOOT", "API SERVER", "SESSIONS")]
     servers = _balancer(settings).get("servers", {})
     for node in NODES:
         seen = found.get(node.name, {}).get("status", {})
@@ -48,10 +54,14 @@ def status(settings: Settings) -> int:
         server = servers.get(f"{node.address}:{API_PORT}") if node in MASTERS else None
         health = "" if node not in MASTERS else "in" if server and server["healthy"] else "out"
         rows.append((node.name, ready, boot, health, str(server["sessions"]) if server else ""))
-    _table(rows)
-    for line in wrong:
-        print(f"- {line}")
-    return 1 if wrong else 0
+    return rows
+
+
+def _server_rows(settings: Settings) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("API SERVER", "HEALTH", "SESSIONS")]
+    for name, server in _balancer(settings).get("servers", {}).items():
+        rows.append((name, "in" if server["healthy"] else "out", str(server["sessions"])))
+    return rows
 
 
 def logs(settings: Settings, component: str | None) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import functools
 import importlib.util
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +23,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from . import balancer, boxes, reaper
+from . import balancer, boxes, reaper, without_nodes
 from .cgroups import Cgroups
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
@@ -29,17 +31,27 @@ from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 log = logging.getLogger("supervisor")
 
 
-def start(settings: Settings, base: Path, listener: socket.socket) -> subprocess.Popen[bytes]:
-    """A supervisor runs, apart from this process; the socket on loopback goes with it into the lab's network."""
+def start(settings: Settings, base: Path | None, listener: socket.socket) -> subprocess.Popen[bytes]:
+    """A supervisor runs, apart from this process; the socket on loopback goes with it into the lab's network.
+
+    Without a base it runs the plan of a lab without nodes.
+    """
     reading, writing = os.pipe()
     environment = os.environ | settings.environment()
-    namespaces = ["unshare", "--net", "--mount", "--propagation", "private"]
-    command = [sys.executable, "-m", "lab.supervisor"]
+    namespaces = ["unshare", "--net", "--mount", "--propagation", "private"] if base else []
+    command = [*namespaces, sys.executable, "-m", "lab.supervisor"]
     try:
         with settings.log("supervisor").open("ab") as output:
             reaper.start(reading, output, environment)
             return subprocess.Popen(
-                [*namespaces, *command, "--listener", str(listener.fileno()), "--life", str(writing), str(base)],
+                [
+                    *command,
+                    "--listener",
+                    str(listener.fileno()),
+                    "--life",
+                    str(writing),
+                    *([str(base)] if base else []),
+                ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -69,6 +81,9 @@ def _pid_file(settings: Settings) -> Path:
     return settings.run / "supervisor.pid"
 
 
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
+
 class _Children:
     """Programs beside the boxes: started again when they end, killed with the supervisor."""
 
@@ -82,7 +97,8 @@ class _Children:
         while True:
             with self._settings.log(name).open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
-                    *("setpriv", "--pdeathsig", "KILL", *command),
+                    *_DIE_WITH_PARENT,
+                    *command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -95,17 +111,12 @@ class _Children:
             await asyncio.sleep(0.5)
 
 
-async def _supervise(settings: Settings, base: Path, outside: socket.socket) -> None:
-    cgroups = Cgroups(settings.cgroup)
-    boxes.make_hub([f"{HUB_ADDRESS}/24", f"{SERVICE_ADDRESS}/32"])
-    inside = [(HUB_ADDRESS, API_PORT), (SERVICE_ADDRESS, 443), ("127.0.0.1", settings.port)]
-    listeners = [outside, *(balancer.listen(host, port) for host, port in inside)]
+Job = Callable[[], Awaitable[None]]
+
+
+async def _supervise(settings: Settings, base: Path | None, outside: socket.socket) -> None:
     children = _Children(settings)
-    jobs: list[Callable[[], Awaitable[None]]] = [
-        lambda: children.keep("balancer", _balancer_command(settings, listeners), listeners),
-        lambda: _keep_operator(settings, children),
-        *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
-    ]
+    jobs = _jobs_with_nodes(settings, children, base, outside) if base else _jobs_without(settings, children, outside)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -118,13 +129,36 @@ async def _supervise(settings: Settings, base: Path, outside: socket.socket) -> 
     os._exit(0 if stop.is_set() else 1)  # the kernel ends the children, the reaper removes their cgroups
 
 
-def _balancer_command(settings: Settings, listeners: Sequence[socket.socket]) -> list[str]:
+def _jobs_with_nodes(settings: Settings, children: _Children, base: Path, outside: socket.socket) -> list[Job]:
+    cgroups = Cgroups(settings.cgroup)
+    boxes.make_hub([f"{HUB_ADDRESS}/24", f"{SERVICE_ADDRESS}/32"])
+    inside = [(HUB_ADDRESS, API_PORT), (SERVICE_ADDRESS, 443), ("127.0.0.1", settings.port)]
+    listeners = [outside, *(balancer.listen(host, port) for host, port in inside)]
+    balance = _balancer_command(settings, listeners, [f"{master.address}:{API_PORT}" for master in MASTERS])
+    return [
+        lambda: children.keep("balancer", balance, listeners),
+        lambda: _keep_operator(settings, children),
+        *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
+    ]
+
+
+def _jobs_without(settings: Settings, children: _Children, outside: socket.socket) -> list[Job]:
+    plan = without_nodes.plan(settings)
+    assert plan
+    balance = _balancer_command(settings, [outside], plan.servers)
+    return [
+        lambda: children.keep("balancer", balance, [outside]),
+        *(functools.partial(children.keep, name, command) for name, command in plan.commands.items()),
+    ]
+
+
+def _balancer_command(settings: Settings, listeners: Sequence[socket.socket], servers: Sequence[str]) -> list[str]:
     command = [sys.executable, "-m", "lab.balancer", "--ca", str(settings.pki / "ca.crt")]
     command += ["--status", str(settings.run / "balancer.json")]
     for listener in listeners:
         command += ["--fd", str(listener.fileno())]
-    for master in MASTERS:
-        command += ["--server", f"{master.address}:{API_PORT}"]
+    for server in servers:
+        command += ["--server", server]
     return command
 
 
@@ -153,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="lab.supervisor")
     parser.add_argument("--listener", type=int, required=True, help="inherited socket on loopback")
     parser.add_argument("--life", type=int, required=True, help="inherited pipe; the reaper acts when it closes")
-    parser.add_argument("base", type=Path, help="root file system that the boxes share")
+    parser.add_argument("base", type=Path, nargs="?", help="root file system that the boxes share")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S")
     os.set_inheritable(options.life, False)

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from lab import cache, cgroups, gates, images, objects, versions
+from lab import cache, cgroups, gates, images, manifests, objects, versions, without_nodes
 from lab.binaries import _program_name, _sources
 from lab.errors import LabError
 from lab.settings import Settings
@@ -113,3 +113,15 @@ def test_cgroup_v2_is_one_hierarchy_with_all_controllers_needed() -> None:
     assert found.is_v2
     with pytest.raises(LabError, match="memory"):
         cgroups.hierarchies(mountinfo, "cpuset cpu io pids")
+
+
+def test_without_nodes_the_flags_are_those_of_the_static_pods(tmp_path: Path) -> None:
+    template = manifests.kube_apiserver_template(["https://issuer.example.com"])
+    command = without_nodes._relocate("/bin/program", template, tmp_path, {"secure_port": 1234, "v": None})
+    assert command[0] == "/bin/program"
+    assert "--secure-port=1234" in command
+    assert "--secure-port=6443" not in command
+    assert not any(argument.startswith("--v=") for argument in command)
+    assert "--service-account-issuer=https://issuer.example.com" in command
+    assert f"--client-ca-file={tmp_path}/upper/etc/kubernetes/pki/ca.crt" in command
+    assert f"--audit-log-path={tmp_path}/var/log/kube-apiserver/audit.log" in command

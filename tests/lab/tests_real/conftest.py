@@ -63,7 +63,7 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    if lacks := preflight.missing():
+    if lacks := preflight.missing(Lab().settings):
         pytest.skip(f"no real nodes here: {lacks}")
     instance = Lab()
     instance.run("down")
