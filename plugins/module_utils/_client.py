@@ -149,7 +149,7 @@ class Cluster:
     ) -> dict[str, Any]:
         """Return the object as the server created it; with ``dry_run``, as admission would let it in, and none is."""
         metadata = body.get("metadata") or {}
-        name = metadata.get("name") or metadata.get("generateName")
+        name = metadata.get("name") or metadata.get("generateName", "").rstrip("-")
         query = {"dryRun": "All"} if dry_run else None
         return self._request("create", "post", kind, None, namespace, body=body, query=query, shown_name=name)
 

@@ -18,6 +18,9 @@ MIN_SECONDS, MAX_SECONDS = 600, 2**32
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
+#: How a quota's refusal tells the number of pods (kubernetes, apiserver/pkg/admission/plugin/resourcequota).
+_POD_COUNTS = re.compile(r"\b(used|limited): (?:[^:]*,)?(?:count/)?pods=(\d+)")
+
 #: What a container waits for that does not come by itself while the pod stays as it is.
 HOPELESS = frozenset({"CreateContainerConfigError", "ErrImageNeverPull", "InvalidImageName"})
 
@@ -176,7 +179,10 @@ def is_objection(status: int, words: str) -> bool:
     A quota that is full because of the old pod has room once that is gone, and a webhook that takes no dry run has
     said nothing about the pod.
     """
-    return "exceeded quota" not in words and not (status == 400 and "dry run" in words)
+    if "exceeded quota" in words:
+        counts = {name: int(number) for name, number in _POD_COUNTS.findall(words)}
+        return counts.get("used", 0) > counts.get("limited", 0)
+    return not (status == 400 and "dry run" in words)
 
 
 def compare_pod(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -222,11 +222,12 @@ def test_the_trial_differs_in_its_name_only():
     ("status", "words", "counts"),
     [
         (403, 'pods "nginx-x" is forbidden: violates PodSecurity "restricted:latest"', True),
-        (
-            403,
-            'pods "nginx-x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
-            False,
-        ),
+        (403, "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1", False),
+        (403, "exceeded quota: q, requested: pods=1, used: pods=12, limited: pods=1", True),
+        (403, "exceeded quota: q, requested: count/pods=1, used: count/pods=3, limited: count/pods=2", True),
+        (403, "exceeded quota: q, requested: cpu=1,pods=1, used: cpu=9,pods=3, limited: cpu=9,pods=2", True),
+        (403, "exceeded quota: q, requested: cpu=1,pods=1, used: cpu=9,pods=3, limited: cpu=9,pods=3", False),
+        (403, "exceeded quota: q, requested: limits.cpu=1, used: limits.cpu=9, limited: limits.cpu=9", False),
         (400, 'admission webhook "a.example.com" does not support dry run', False),
         (400, "invalid pod", True),
         (422, "spec.containers[0].image: Required value; dry run", True),
