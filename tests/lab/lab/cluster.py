@@ -56,9 +56,7 @@ def up(settings: Settings, say: Progress) -> None:
             say(f"lab {settings.name} runs already (supervisor {pid}) but is not healthy yet; waiting")
         else:
             if lacks:
-                say(
-                    f"no real nodes on this machine ({lacks}): running the control plane alone, without nodes and operator"
-                )
+                say(f"no real nodes on this machine ({lacks}): only the control plane, without nodes and operator")
             _start(settings, say, with_nodes=not lacks)
         _settle(settings, say)
         say(f"lab {settings.name} is up")

@@ -87,7 +87,7 @@ class Go:
             assert process.stderr is not None
             for line in process.stderr:
                 tail.append(line.strip())
-                compiled += 1
+                compiled += not line.startswith("go: ")
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
@@ -97,7 +97,7 @@ class Go:
                     process.wait(SAY_EVERY)
                 except subprocess.TimeoutExpired:
                     now = tail[-1] if tail else "reading sources"
-                    self._say(f"  {module}: {time.monotonic() - start:.0f} s, {compiled} packages compiled, last {now}")
+                    self._say(f"  {module}: {time.monotonic() - start:.0f} s, {compiled} packages compiled, now {now}")
         finally:
             if process.poll() is None:
                 process.kill()

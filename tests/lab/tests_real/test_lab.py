@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client, config, stream
-from lab import gates, manifests, supervisor
+from lab import boxes, gates, manifests, supervisor
 from lab.api import Api
 from lab.shape import MASTERS, NODES
 
@@ -94,6 +94,18 @@ def test_a_reboot_gives_a_new_boot_id_and_the_lab_recovers(running: Lab, node: s
     assert seen == gates.boot_id_of(running.settings, node) != before
     eventually(lambda: _all_greater(_restarts(api, node), restarts), 90)
     eventually(lambda: gates.look(lambda: gates.static_pods_ready(api)) == [], 60)
+
+
+def test_a_node_without_power_stays_down_until_it_is_let_go(running: Lab) -> None:
+    home = running.settings.node("worker-1")
+    before = gates.boot_id_of(running.settings, "worker-1")
+    (home / "hold").touch()
+    boxes.cut_power(home)
+    eventually(lambda: not (home / "init.pid").exists(), 10)
+    assert gates.boot_id_of(running.settings, "worker-1") == before
+    (home / "hold").unlink()
+    eventually(lambda: gates.look(lambda: gates.nodes_ready(running.api(), running.settings)) == [], 60)
+    assert gates.boot_id_of(running.settings, "worker-1") != before
 
 
 def test_a_manifest_that_a_pod_replaces_restarts_the_static_pod(running: Lab) -> None:
