@@ -40,9 +40,7 @@ def ask_for_deletion(cluster: Cluster, pod: Mapping[str, Any], *, grace_period: 
     """Have exactly this pod deleted; False when it is gone already, be there a namesake or not."""
     metadata = pod["metadata"]
     try:
-        cluster.delete(
-            "Pod", metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=grace_period
-        )
+        cluster.delete("Pod", metadata["name"], metadata["namespace"], uid=metadata["uid"], grace_period=grace_period)
     except ApiError as error:
         if error.status in (404, 409):
             return False

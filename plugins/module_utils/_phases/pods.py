@@ -13,7 +13,7 @@ from .._client import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_namespaces, read_own_namespace, read_owners, read_pods
+from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
 from .._model import OwnerFacts, PodFacts, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
@@ -24,6 +24,7 @@ from .._plan.pods import (
     judge_renewal,
     order_namespaces,
     plan_namespace,
+    renewal_permission,
 )
 from .rollout import look_at_rollout
 
@@ -148,6 +149,7 @@ def renew_pods(
         for plan in read_plans(cluster, request, started_before)
     ]
     try:
+        require_permissions(cluster, request, [r.plan for r in renewals])
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
                 renewal.run(options)
@@ -155,6 +157,17 @@ def renew_pods(
         error.progress = _result(renewals, started_before, check_mode=check_mode)
         raise
     return _result(renewals, started_before, check_mode=check_mode)
+
+
+def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:
+    """Return when the caller may send every planned pod away. Raises Refused with all that is missing, before any has gone."""
+    namespaces = [p.rank.name for p in plans if p.targets]
+    denied = read_denied(cluster, [renewal_permission(request.method, n) for n in namespaces])
+    if denied:
+        raise Refused(
+            f"No pod was renewed: you are not allowed to {'; '.join(str(p) for p in denied)}; "
+            "ask a cluster administrator for this."
+        )
 
 
 def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime | None:

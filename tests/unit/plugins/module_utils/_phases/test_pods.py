@@ -66,6 +66,7 @@ class FakeCluster:
             "KubeAPIServer": copy.deepcopy(ROLLOUT["kube_apiserver"]),
         }
         self.username = "system:admin"
+        self.forbidden = set()  # (namespace, subresource of pods)
         self.deeds = []  # (seconds, verb, pod name)
         self.refusals = {}  # pod name -> errors, one for each attempt
         self.faults = []  # errors for the next lists of pods, None for none
@@ -170,6 +171,9 @@ class FakeCluster:
         return self.singletons[kind]
 
     def create(self, kind, body, namespace=None):
+        if kind == "SelfSubjectAccessReview":
+            asked = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": (asked["namespace"], asked["subresource"]) not in self.forbidden}}
         assert kind == "SelfSubjectReview"
         return {"status": {"userInfo": {"username": self.username}}}
 
@@ -431,6 +435,20 @@ def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert outcomes(caught.value.progress) == {"db-0": ("blocked", words), "web-0": ("renewed", None)}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_missing_permissions_are_named_all_at_once_before_any_pod_has_gone(cluster, check_mode):
+    for name in ("a", "b", "c"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.forbidden = {("b", "eviction"), ("c", "eviction")}
+    with pytest.raises(Refused) as caught:
+        renew(cluster, check_mode=check_mode)
+    assert caught.value.message == (
+        "No pod was renewed: you are not allowed to create pods/eviction in namespace b; "
+        "create pods/eviction in namespace c; ask a cluster administrator for this."
+    )
+    assert cluster.deeds == []
 
 
 def test_a_missing_permission_ends_the_run_with_what_was_done(cluster):
