@@ -32,7 +32,7 @@ class FakeConnection:
     """Plays frames of (channel, text or Status), then the end; an exception among them is raised."""
 
     def __init__(self, frames):
-        self.frames = list(frames)
+        self.frames = [] if isinstance(frames, Exception) else list(frames)
         self.is_closed = False
 
     def recv_data(self):
