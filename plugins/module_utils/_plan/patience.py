@@ -15,6 +15,7 @@ from .._model import Outcome, RolloutFacts, RolloutVerdict, format_time
 from .issuer import MAX_TRUSTED_ISSUERS
 
 OPERATOR_NAMESPACE = "openshift-kube-apiserver-operator"
+BLIND = 60.0
 #: The operator has yet to do something for these; nobody else can.
 _OPERATOR_S_TURN = frozenset({"OperatorHasNotReacted", "NotObserved", "NoRevisionYet"})
 
@@ -29,7 +30,7 @@ class Patience:
     installer_failures: int = 3
     stable: float = 0.0
     #: Of a longer time without a look nothing is known; the operator can't have worked without API servers either.
-    blind: float = 60.0
+    blind: float = BLIND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,10 @@ class History:
 
     since: Mapping[tuple[object, ...], float] = field(default_factory=dict)
     last_look: float | None = None
+
+    def holds(self, reason: str) -> bool:
+        """Whether a sign of this reason was standing at the last look."""
+        return any(identity[0] == reason for identity in self.since)
 
 
 def judge_patience(

@@ -155,6 +155,11 @@ class FakeCluster:
             if fault:
                 raise fault
         found = self.objects.get(kind, [])
+        if kind == "Pod" and namespace == "openshift-kube-apiserver":
+            found = copy.deepcopy(ROLLOUT["static_pods"])
+            for pod in found:
+                latest = self.singletons["KubeAPIServer"]["status"]["latestAvailableRevision"]
+                pod["metadata"]["labels"]["revision"] = str(latest)
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
 
     def get(self, kind, name, namespace=None):
