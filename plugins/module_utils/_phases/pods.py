@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from .._plan.pods import (
     plan_namespace,
     renewal_permission,
 )
+from .._plan.story import format_seconds
 from .rollout import look_at_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
@@ -49,6 +50,7 @@ class Renewal:
     plan: NamespacePlan
     request: RenewalRequest
     clock: Clock
+    say: Callable[[str], None] = lambda line: None
     seconds: float | None = None
     deadline: float = 0.0
     #: UIDs: let go by the server, no longer there, and not let go.
@@ -60,11 +62,14 @@ class Renewal:
         """Return when the pods are renewed and their owners whole. Raises WaitTimedOut or a lasting ApiError."""
         start = self.clock.monotonic()
         self.deadline = start + options.timeout
-        waiting_for = f"the renewal of the pods in namespace {self.plan.rank.name}"
+        name, count = self.plan.rank.name, len(self.plan.targets)
+        waiting_for = f"the renewal of the pods in namespace {name}"
+        self.say(f"{name}: {count} pod(s) to renew")
         try:
             poll(self.look, self.judge, waiting_for=waiting_for, options=options, clock=self.clock)
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+        self.say(f"{name}: {count} pod(s) renewed after {format_seconds(self.seconds)}")
 
     def look(self) -> tuple[list[PodFacts], dict[str, OwnerFacts]]:
         """Return the namespace's pods and their owners as they were just before the next pods were sent away."""
@@ -88,6 +93,8 @@ class Renewal:
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
             until = self.clock.monotonic() + (error.retry_after or 0.0)
+            if pod.uid not in self.blocked or self.blocked[pod.uid].words != error.words:
+                self.say(f"{pod.namespace}: {pod.name} may not go yet: {error.words}")
             self.blocked[pod.uid] = Blocked(words=error.words, until=until)
         else:
             self.accepted.add(pod.uid)
@@ -137,15 +144,23 @@ def _pod_record(pod: PodFacts, outcome: str, reason: str | None) -> dict[str, An
 
 
 def renew_pods(
-    cluster: Cluster, request: RenewalRequest, *, check_mode: bool, options: WaitOptions, clock: Clock
+    cluster: Cluster,
+    request: RenewalRequest,
+    *,
+    check_mode: bool,
+    options: WaitOptions,
+    clock: Clock,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
+
+    ``say`` is given a line for each namespace begun and finished, and for each pod that may not go.
 
     Raises Refused while a rollout of the kube-apiservers runs; any CollectionError later on carries the result so far.
     """
     started_before = find_started_before(cluster, request)
     renewals = [
-        Renewal(cluster=cluster, plan=plan, request=request, clock=clock)
+        Renewal(cluster=cluster, plan=plan, request=request, clock=clock, say=say)
         for plan in read_plans(cluster, request, started_before)
     ]
     try:
