@@ -118,7 +118,7 @@ class RolloutWatch:
     def wait_for_change(self, seconds: float) -> None:
         """Return when another look may show something new, at the latest after ``seconds``."""
         reason = self.verdict.reason if self.verdict else ""
-        seconds = min(seconds, QUIET if self.again is None else self.again)
+        seconds = min(seconds, QUIET, QUIET if self.again is None else self.again)
         if self.operators and reason == "NotStableYet":
             seconds = min(seconds, self.interval)  # the ClusterOperators are not watched
         known = self.kube_apiserver

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+import recording
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
     Condition,
     Outcome,
@@ -29,70 +27,21 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollo
     find_switch_revision,
     judge_rollout,
 )
+from recording import ALL_DONE, EDIT
 
-RECORDING = Path(__file__).resolve().parents[4] / "recordings" / "operator-recording.jsonl"
 DEFAULT = "https://kubernetes.default.svc"
-CONDITIONS = (
-    "NodeInstallerProgressing",
-    "NodeInstallerDegraded",
-    "StaticPodsAvailable",
-    "RevisionControllerDegraded",
-    "ConfigObservationDegraded",
-    "StaticPodsDegraded",
-    "TargetConfigControllerDegraded",
-)
-
-
-def kube_apiserver_from(record):
-    """The KubeAPIServer object of which the recording kept the watched fields."""
-    arguments = {"service-account-issuer": record["observedIssuers"]} if record["observedIssuers"] else {}
-    return {
-        "spec": {"managementState": "Managed", "observedConfig": {"apiServerArguments": arguments}},
-        "status": {
-            "serviceAccountIssuers": record["serviceAccountIssuers"],
-            "latestAvailableRevision": record["latestAvailableRevision"],
-            "nodeStatuses": record["nodeStatuses"],
-            "conditions": [{"type": name, **record[name]} for name in CONDITIONS if record.get(name)],
-        },
-    }
 
 
 def replay():
-    """Yield (time, facts, KubeAPIServer) for each state that the recording shows.
-
-    The recording kept no ConfigMaps. A revision's configuration is what the operator had observed when it began to
-    make that revision, which an event tells.
-    """
-    authentication, kube_apiserver, configs = {"spec": {}}, None, {}
-    for line in RECORDING.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if record.get("kind") == "Authentication":
-            authentication = {"spec": {"serviceAccountIssuer": record["serviceAccountIssuer"]}}
-        elif record.get("kind") == "Event":
-            begun = re.match(r"new revision (\d+) triggered", record["message"])
-            if record["reason"] == "StartingNewRevision" and begun and kube_apiserver:
-                configs[int(begun[1])] = kube_apiserver["spec"]["observedConfig"]
-            continue
-        elif "kind" not in record:
-            kube_apiserver = kube_apiserver_from(record)
-        else:
-            continue
-        if kube_apiserver:
-            latest = kube_apiserver["status"]["latestAvailableRevision"]
-            yield (
-                parse_time(record["t"]),
-                rollout_facts(authentication, kube_apiserver, configs.get(latest), kube_apiserver),
-                kube_apiserver,
-            )
-
-
-ALL_DONE = parse_time("2026-11-22T07:55:32.037+00:00")
-EDIT = parse_time("2026-11-22T07:55:32.594+00:00")
+    """Yield (time, facts) for each state that the recording shows."""
+    for state in recording.replay():
+        last = state.kube_apiserver
+        yield state.moment, rollout_facts(state.authentication, last, state.config, last)
 
 
 def test_the_recording_is_judged_right_at_every_moment():
     seen = {True: 0, False: 0}
-    for moment, facts, _object in replay():
+    for moment, facts in replay():
         verdict = judge_rollout(facts, facts.issuer.wanted)
         is_done = ALL_DONE <= moment < EDIT
         assert (verdict.outcome is Outcome.DONE) == is_done, (format_time(moment), verdict)
@@ -106,7 +55,7 @@ def test_the_recording_is_judged_right_from_every_moment_on():
     states = list(replay())
     for start in range(len(states)):
         history, outcomes = History(), set()
-        for (moment, facts, _object), following in zip(states[start:], [*states[start + 1 :], None], strict=True):
+        for (moment, facts), following in zip(states[start:], [*states[start + 1 :], None], strict=True):
             until = following[0] if following else moment
             for late in range(0, max(1, int((until - moment).total_seconds())), 30):
                 now = moment.timestamp() + late
@@ -123,7 +72,7 @@ def test_the_documented_condition_is_wrong_in_the_same_recording():
     """The test above can only mean something if the recording does fool a simpler wait."""
     fooled = [
         (moment - EDIT).total_seconds()
-        for moment, facts, _object in replay()
+        for moment, facts in replay()
         if moment > EDIT and facts.condition("NodeInstallerProgressing").reason == "AllNodesAtLatestRevision"
     ]
     assert max(fooled) > 20
@@ -131,7 +80,7 @@ def test_the_documented_condition_is_wrong_in_the_same_recording():
 
 def test_the_reasons_appear_in_the_order_of_the_evidence():
     reasons = []
-    for moment, facts, _object in replay():
+    for moment, facts in replay():
         reason = judge_rollout(facts, facts.issuer.wanted).reason
         if moment >= EDIT and reasons[-1:] != [reason]:
             reasons.append(reason)
