@@ -23,7 +23,8 @@ from ansible.utils.display import Display
 
 #: Seconds between two looks at the file into which the module writes.
 INTERVAL = 0.2
-#: What tells the module to hand over its lines with the result.
+#: The environment variable that names the file to the module, or IN_RESULT: hand over the lines with the result.
+VARIABLE = "BOUND_TOKENS_PROGRESS"
 IN_RESULT = "-"
 
 display = Display()
@@ -47,9 +48,13 @@ class ActionModule(ActionBase):
         if is_local and arguments.get("kubeconfig"):
             arguments["kubeconfig"] = self._find_kubeconfig(arguments["kubeconfig"])
         with self._shown_progress(host, is_readable=is_local and not self._play_context.become) as target:
-            if target:
-                arguments["_progress_file"] = target
-            result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=is_async))
+            environment = list(self._task.environment or ())
+            # for this run of the module only: the task is used again for the next item of a loop
+            self._task.environment = [*environment, {VARIABLE: target}] if target else environment
+            try:
+                result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=is_async))
+            finally:
+                self._task.environment = environment
         for line in result.pop("_progress", ()):
             _show(host, line)
         if not is_async:

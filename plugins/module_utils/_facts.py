@@ -66,10 +66,9 @@ def read_kube_apiserver(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
-RolloutObjects = tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, dict[str, Any]]
-
-
-def read_rollout_objects(cluster: Cluster) -> RolloutObjects:
+def read_rollout_objects(
+    cluster: Cluster,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
     """Return what rollout_facts takes, read in the order that makes it sound together."""
     authentication = cluster.require("Authentication", "cluster")
     first = read_kube_apiserver(cluster)

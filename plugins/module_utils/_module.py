@@ -21,7 +21,9 @@ from ._options import AUTH_ARG_SPEC, connection_options
 #: A token is refused by API servers that do not know its issuer yet or any more. A rollout takes about half of this at most.
 UNAUTHORIZED_GRACE = 1800.0
 
-#: What the action plugin gives as _progress_file where the module's lines shall come with its result.
+#: How the action plugin says where lines of progress shall go: the path of a file, or PROGRESS_IN_RESULT for beside the
+#: result. An environment variable, because an option would be one more for the user to read about and never to set.
+PROGRESS_VARIABLE = "BOUND_TOKENS_PROGRESS"
 PROGRESS_IN_RESULT = "-"
 
 PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
@@ -97,11 +99,10 @@ def run_module(
     ``check`` looks at the options before anything is sent. ``rules`` are AnsibleModule's (required_if and its kin).
     Errors that are not a CollectionError are bugs and keep their traceback.
     """
-    # _progress_file is for the collection's action plugin only, and so not documented
-    spec = {**AUTH_ARG_SPEC, **argument_spec, "_progress_file": {"type": "str"}}
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)
+    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
     progress = ProgressLines(
-        target=module.params.pop("_progress_file"), hide=lambda line: str(remove_values(line, module.no_log_values))
+        target=os.environ.get(PROGRESS_VARIABLE),
+        hide=lambda line: str(remove_values(line, module.no_log_values)),
     )
     try:
         check(module.params)

@@ -40,17 +40,22 @@ def make(monkeypatch, tmp_path):
             check_mode=False,
             diff=False,
             action="bound_tokens.openshift.kube_apiserver_rollout",
-            environment=None,
+            environment=[{"OTHER": "kept"}],
             get_search_path=lambda: [str(tmp_path)],
             _role=None,
         )
         connection = SimpleNamespace(transport=transport, become=None, _shell=SimpleNamespace(tmpdir=None))
         action = plugin.ActionModule(task, connection, SimpleNamespace(become=become), loader, None, None)
         monkeypatch.setattr(action, "_remove_tmp_path", lambda path: None)
-        monkeypatch.setattr(action, "_execute_module", lambda module_args, **more: module(module_args))
+        monkeypatch.setattr(action, "_execute_module", lambda module_args, **more: module(module_args, target_of(task)))
         return action
 
     return build
+
+
+def target_of(task):
+    """What the module finds in its environment."""
+    return {k: v for variables in task.environment for k, v in variables.items()}.get("BOUND_TOKENS_PROGRESS")
 
 
 def run(action):
@@ -63,14 +68,14 @@ def write(target, line):
 
 
 def test_lines_are_shown_while_the_module_works(make, shown):
-    def module(arguments):
-        write(arguments["_progress_file"], "one\ntw")
+    def module(arguments, target):
+        write(target, "one\ntw")
         deadline = time.monotonic() + 10
         while not shown and time.monotonic() < deadline:
             time.sleep(0.01)
         assert shown == ["[bastion] one"]
-        write(arguments["_progress_file"], "o\nthree\n")
-        module.file = Path(arguments["_progress_file"])
+        write(target, "o\nthree\n")
+        module.file = Path(target)
         return {"changed": False}
 
     assert run(make(module)) == {"changed": False}
@@ -80,8 +85,8 @@ def test_lines_are_shown_while_the_module_works(make, shown):
 
 @pytest.mark.parametrize("where", [{"transport": "ssh"}, {"become": True}])
 def test_lines_come_at_the_end_from_where_the_file_is_out_of_reach(make, shown, where):
-    def module(arguments):
-        assert arguments["_progress_file"] == "-"
+    def module(arguments, target):
+        assert target == "-"
         return {"failed": True, "_progress": ["one", "two"]}
 
     assert run(make(module, **where)) == {"failed": True}
@@ -90,8 +95,8 @@ def test_lines_come_at_the_end_from_where_the_file_is_out_of_reach(make, shown, 
 
 @pytest.mark.parametrize("how", [{"no_log": True}, {"async_val": 60}, {"no_log": True, "transport": "ssh"}])
 def test_nothing_is_asked_for_that_may_not_or_can_not_be_shown(make, shown, how):
-    def module(arguments):
-        assert "_progress_file" not in arguments
+    def module(arguments, target):
+        assert target is None
         return {"changed": True}
 
     assert run(make(module, **how)) == {"changed": True}
@@ -99,8 +104,8 @@ def test_nothing_is_asked_for_that_may_not_or_can_not_be_shown(make, shown, how)
 
 
 def test_a_module_that_breaks_leaves_no_file_and_no_thread(make, shown, tmp_path):
-    def module(arguments):
-        write(arguments["_progress_file"], "one\n")
+    def module(arguments, target):
+        write(target, "one\n")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -111,7 +116,7 @@ def test_a_module_that_breaks_leaves_no_file_and_no_thread(make, shown, tmp_path
 
 def kubeconfig_given(make, value, **how):
     given = []
-    run(make(lambda arguments: given.append(arguments["kubeconfig"]) or {}, args={"kubeconfig": value}, **how))
+    run(make(lambda arguments, target: given.append(arguments["kubeconfig"]) or {}, args={"kubeconfig": value}, **how))
     return given[0]
 
 
@@ -132,7 +137,7 @@ def test_a_vaulted_kubeconfig_is_decrypted_for_the_module_only(make, shown, tmp_
     vaulted.write_bytes(VaultLib([("default", VaultSecret(b"secret"))]).encrypt("a: b"))
     seen = {}
 
-    def module(arguments):
+    def module(arguments, target):
         seen[arguments["kubeconfig"]] = Path(arguments["kubeconfig"]).read_text()
         return {}
 
