@@ -78,7 +78,9 @@ def test_lines_are_shown_while_the_module_works(make, shown):
         module.file = Path(target)
         return {"changed": False}
 
-    assert run(make(module)) == {"changed": False}
+    action = make(module)
+    assert run(action) == {"changed": False}
+    assert action._task.environment == [{"OTHER": "kept"}]
     assert shown == ["[bastion] one", "[bastion] two", "[bastion] three"]
     assert not module.file.exists()
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from datetime import timedelta
 
 import pytest
 import recording
@@ -14,7 +16,20 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.rol
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.patience import Patience
 from recording import ALL_DONE, EDIT
 
-STATES = list(recording.replay())
+
+def one_later(state):
+    """The state with each revision counted up by one, and one before them that held another issuer."""
+    found = copy.deepcopy(state.kube_apiserver)
+    status = found["status"]
+    status["latestAvailableRevision"] = (status["latestAvailableRevision"] or 0) + 1
+    for node in status["nodeStatuses"] or ():
+        node.update({k: node[k] + 1 for k in ("currentRevision", "targetRevision") if node.get(k)})
+    former = {"apiServerArguments": {"service-account-issuer": ["https://former.example.test"]}}
+    configs = {number + 1: config for number, config in state.configs.items()}
+    return state._replace(kube_apiserver=found, configs={1: former, **configs})
+
+
+STATES = [one_later(s) for s in recording.replay()]
 TRUE_END = ALL_DONE.timestamp()
 WANTED = "https://kubernetes.default.svc"
 
@@ -26,11 +41,13 @@ def api_error(status):
 class Played:
     """The cluster of the recording, and the clock that moves through it."""
 
-    def __init__(self, start, states=STATES):
+    def __init__(self, start, states=tuple(STATES)):
         self.now, self.states = start, states
         self.requests, self.faults = [], []
         self.forbids_watch = False
         self.behind = {}  # node -> until when its static pod says nothing
+        self.crashing = False
+        self.ready_since = "2026-11-22T07:54:00Z"
 
     # the clock
 
@@ -68,15 +85,20 @@ class Played:
         self.ask(kind)
         for node in self.state.kube_apiserver["status"]["nodeStatuses"]:
             if self.behind.get(node["nodeName"], 0) <= self.now:
-                name = node["nodeName"]
-                yield {
-                    "metadata": {
-                        "name": f"kube-apiserver-{name}",
-                        "labels": {"revision": str(node["currentRevision"])},
-                    },
-                    "spec": {"nodeName": name},
-                    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-                }
+                yield self.static_pod(node)
+
+    def static_pod(self, node):
+        name, revision = node["nodeName"], node.get("targetRevision") or node.get("currentRevision") or 0
+        moved = "2026-11-22T07:59:59Z" if self.now >= TRUE_END else self.ready_since
+        is_crashing = self.crashing and node.get("targetRevision")
+        ready = {"type": "Ready", "status": str(not is_crashing), "lastTransitionTime": moved}
+        ended = {"terminated": {"exitCode": 1, "message": "command failed"}}
+        containers = [{"name": "kube-apiserver", "state": {"running": {}}, "lastState": ended}] if is_crashing else []
+        return {
+            "metadata": {"name": f"kube-apiserver-{name}", "labels": {"revision": str(revision)}},
+            "spec": {"nodeName": name},
+            "status": {"conditions": [ready], "containerStatuses": containers},
+        }
 
     def watch(self, kind, name, *, known_version, timeout):
         self.ask("watch")
@@ -218,3 +240,57 @@ def test_an_operator_that_does_nothing_ends_the_wait():
         wait(played, wanted=wanted)
     assert caught.value.progress["rollout"]["reason"] == "OperatorNotReacting"
     assert played.now - EDIT.timestamp() == pytest.approx(300, abs=0.001)
+
+
+def test_a_sign_need_not_stand_for_a_multiple_of_the_quiet_time():
+    played = Played(EDIT.timestamp(), [s for s in STATES if s.moment <= ALL_DONE or s.moment == EDIT])
+    wanted = played.state.authentication["spec"]["serviceAccountIssuer"]
+    with pytest.raises(WaitFailed):
+        wait(played, wanted=wanted, patience=Patience(reaction=45))
+    assert played.now - EDIT.timestamp() == pytest.approx(45, abs=0.001)
+
+
+def test_an_edit_that_the_operator_has_not_noticed_is_noticed():
+    edited = next(s for s in STATES if s.moment == EDIT)
+    back = edited._replace(moment=edited.moment + timedelta(seconds=10), authentication={"spec": {}})
+    played = Played(EDIT.timestamp(), [s for s in STATES if s.moment <= ALL_DONE] + [edited, back])
+    with pytest.raises(WaitFailed, match="somebody has changed it"):
+        wait(played, wanted=edited.authentication["spec"]["serviceAccountIssuer"])
+    assert played.now - EDIT.timestamp() <= 31
+
+
+def test_a_crash_loop_is_seen_through_the_moments_in_which_it_runs():
+    going = next(
+        s
+        for s in STATES
+        if any((n.get("targetRevision") or 0) for n in s.kube_apiserver["status"]["nodeStatuses"] or ())
+    )
+    assert going.moment < ALL_DONE
+    states = [s for s in STATES if s.moment < going.moment]
+    for number in range(40):  # the condition flaps every ten seconds
+        flap = {"type": "StaticPodsDegraded", "status": "True" if number % 2 == 0 else "False", "message": "x"}
+        seen = copy.deepcopy(going.kube_apiserver)
+        seen["metadata"]["resourceVersion"] = str(1000 + number)
+        others = [c for c in seen["status"]["conditions"] if c["type"] != "StaticPodsDegraded"]
+        seen["status"]["conditions"] = [*others, flap]
+        states.append(going._replace(moment=going.moment + timedelta(seconds=10 * number), kube_apiserver=seen))
+    played = Played(going.moment.timestamp(), states)
+    played.crashing = True
+    with pytest.raises(WaitFailed, match=r"does not start on .* command failed") as caught:
+        wait(played)
+    assert caught.value.progress["rollout"]["reason"] == "ServerCrashing"
+    assert played.now - going.moment.timestamp() == pytest.approx(120, abs=0.001)
+
+
+def test_the_finish_of_a_rollout_that_was_not_seen_running_is_not_guessed():
+    played = quiet()
+    played.get = lambda kind, name, namespace=None: None if name == "config-1" else Played.get(played, kind, name)
+    played.behind["master-1"] = TRUE_END + 7
+    assert wait(played)["finished_at"] is None
+    assert wait(quiet())["finished_at"] is not None
+
+
+def test_the_time_of_a_switch_is_kept_from_when_it_was_seen():
+    result = wait(quiet(STARTS[5]))
+    moments = sorted(n["switched_not_after"] for n in result["nodes"])
+    assert moments == ["2026-11-22T07:54:00Z"] * 2 + ["2026-11-22T07:59:59Z"]

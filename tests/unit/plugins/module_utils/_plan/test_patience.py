@@ -132,6 +132,13 @@ ENDS = [
         "10 issuers already and silently ignores",
     ),
     (
+        "ten issuers are no reason when the wanted one is among them",
+        every(10, 400, facts(names=(A, B, *(f"https://n{i}.example" for i in range(8))), observed=(A,), config=(A,))),
+        300,
+        "OperatorNotReacting",
+        "its log in namespace",
+    ),
+    (
         "an unmanaged operator",
         every(10, 400, replace(SILENT, management_state="Unmanaged")),
         300,
@@ -182,6 +189,10 @@ LIVES = [
         "another failing revision is being replaced",
         every(10, 290, facts(nodes=((11, 12), (11, 0)), failed=((0, 12, 9),), config=(A,))),
     ),
+    (
+        "a revision that fails is being replaced by the next one",
+        every(10, 290, facts(revision=13, nodes=GOING, failed=((0, 12, 9),))),
+    ),
     ("no API server answered meanwhile", [(0.0, SILENT), (10.0, SILENT), (900.0, SILENT), (910.0, SILENT)]),
     ("a node of a slow machine", every(10, 2000, facts(nodes=GOING))),
 ]
@@ -219,6 +230,15 @@ def test_success_must_hold_for_as_long_as_asked():
 def test_any_change_starts_the_stable_time_anew(change):
     looks = [(0.0, facts()), (20.0, facts(**change)), (40.0, facts(**change)), (50.0, facts(**change))]
     verdict, now, _again = run(looks, stable=30)
+    assert (verdict.outcome, now) == (Outcome.DONE, 50)
+
+
+def test_a_change_of_a_cluster_operator_starts_it_anew_as_well():
+    well = {"Available": Condition(status="True"), "Progressing": Condition(status="False")}
+    well["Degraded"] = Condition(status="False")
+    before = replace(facts(), operators={"authentication": well})
+    after = replace(facts(), operators={"authentication": {**well, "Available": Condition(status="True", message="x")}})
+    verdict, now, _again = run([(0.0, before), (20.0, after), (40.0, after), (50.0, after)], stable=30)
     assert (verdict.outcome, now) == (Outcome.DONE, 50)
 
 
