@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 after one line on stderr."""
     options = _parser().parse_args(arguments)
+    os.umask(0o022)  # files of the nodes are for all their users
     say = Progress()
     try:
         settings = Settings.from_environment()

@@ -70,7 +70,8 @@ def _make_root(target: Path, kubelet: Path, debs: Path) -> None:
     programs += [_copy(Path(shutil.which(tool) or tool), target / "bin") for tool in _HOST_TOOLS]
     _copy(kubelet, target / "usr/bin")
     for library in debian.libraries(programs, debs):
-        place = target / "lib" / library.parent.name if library.parent.name.endswith("-gnu") else target / "lib64"
+        folder = library.parent.name  # lib64, lib, or the architecture's own below lib
+        place = target / "lib" / folder if folder.endswith("-gnu") else target / folder
         place.mkdir(exist_ok=True)
         shutil.copy(library, place)
     shutil.copytree(_ROOTFS, target, dirs_exist_ok=True)

@@ -113,10 +113,10 @@ def make_hub(addresses: list[str]) -> None:
 def plug_in(node: Node) -> None:
     """A new network namespace named after the node is on the bridge, with the node's address and routes."""
     name = node.name
+    if _link_exists(name):  # while its namespace still has a name, nobody else removes it
+        _ip(f"link del {name}")
     if Path("/run/netns", name).exists():
         _ip(f"netns del {name}")
-    if _link_exists(name):
-        _ip(f"link del {name}")
     _ip(f"netns add {name}")
     _ip(f"link add {name} type veth peer name eth0 address {node.mac} netns {name}")
     _ip(f"link set {name} master {BRIDGE} up", f"route replace {node.pod_subnet} via {node.address}")
