@@ -156,7 +156,7 @@ class PodWork:
                 if error.status != 409:
                     raise
                 found = self.read()
-                is_passing = error.reason == "Conflict" or found is None or found["metadata"].get("deletionTimestamp")
+                is_passing = found is None or found["metadata"].get("deletionTimestamp")
                 if not is_passing and compare_pod(self.manifest, found or {}):
                     raise
                 return None if is_passing else found

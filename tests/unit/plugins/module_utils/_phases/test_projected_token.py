@@ -529,6 +529,24 @@ def test_the_time_limit_is_for_all_of_the_waiting():
     assert clock.now == 60
 
 
+def test_the_time_limit_is_told_in_whole_seconds():
+    class SlowClock(FakeClock):
+        def monotonic(self):
+            self.now += 0.001
+            return self.now
+
+    cluster = FakeCluster()
+    cluster.becomes = waiting("ImagePullBackOff")
+    with pytest.raises(WaitTimedOut, match="did not end within 60 s"):
+        apply_pod(
+            cluster,
+            PodRequest(spec=ask()),
+            check_mode=False,
+            options=WaitOptions(timeout=60, interval=2),
+            clock=SlowClock(),
+        )
+
+
 def test_a_pod_that_somebody_deletes_meanwhile_is_a_failure():
     cluster = FakeCluster()
     plain = cluster.create
