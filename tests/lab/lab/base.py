@@ -14,6 +14,7 @@ from pathlib import Path
 from . import cache, debian, images
 from .binaries import Program
 from .errors import LabError
+from .processes import DIE_WITH_PARENT
 from .progress import Say
 
 _HERE = Path(__file__).resolve().parent
@@ -98,7 +99,7 @@ def _make_store(target: Path, programs: Mapping[str, Path], debs: Path, root: Pa
         unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"]
         script = str(_HERE / "import-images.sh")
         done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", *unshare, "sh", script, str(root), str(target), str(archives)],
+            [*DIE_WITH_PARENT, *unshare, "sh", script, str(root), str(target), str(archives)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

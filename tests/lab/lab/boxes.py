@@ -18,6 +18,7 @@ import uuid
 from pathlib import Path
 
 from .cgroups import Cgroups, Entry
+from .processes import DIE_WITH_PARENT
 from .shape import HUB_ADDRESS, Node
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Box:
         clock = ["--time", "--boottime", f"-{uptime}"]
         machine = [*network, "unshare", *namespaces, *clock, "--fork", "--kill-child", *boot]
         box = ["unshare", "--cgroup", "sh", "-ec", _enter(groups.after) + f"exec {shlex.join(machine)}"]
-        return ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", _enter(groups.before) + f"exec {shlex.join(box)}"]
+        return [*DIE_WITH_PARENT, "sh", "-ec", _enter(groups.before) + f"exec {shlex.join(box)}"]
 
 
 def _enter(groups: list[Path]) -> str:

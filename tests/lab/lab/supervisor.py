@@ -15,7 +15,6 @@ import functools
 import importlib.util
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from . import balancer, boxes, reaper, without_nodes
 from .cgroups import Cgroups
+from .processes import DIE_WITH_PARENT
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 
@@ -89,9 +89,6 @@ def _pid_file(settings: Settings) -> Path:
     return settings.run / "supervisor.pid"
 
 
-_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-
-
 class _Children:
     """Programs beside the boxes: started again when they end, killed with the supervisor."""
 
@@ -105,7 +102,7 @@ class _Children:
         while True:
             with self._settings.log(name).open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
-                    *_DIE_WITH_PARENT,
+                    *DIE_WITH_PARENT,
                     *command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
