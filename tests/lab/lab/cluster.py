@@ -67,7 +67,10 @@ def down(settings: Settings, say: Say) -> None:
     with cache.locked(settings.cache / "run" / f".{settings.name}.lock", say):
         existed = _clear(settings)
         with cache.locked(settings.cache / ".build.lock", say):
-            machine.restore_inotify_limit(settings)
+            if not any(run.is_dir() for run in settings.run.parent.iterdir()):  # this was the last lab
+                machine.restore_inotify_limit(settings)
+                cache.keep_newest(settings.cache / "base")
+                cache.keep_newest(settings.cache / "golden")
     say(f"lab {settings.name} is down" if existed else f"lab {settings.name} was not up")
 
 
