@@ -253,7 +253,7 @@ def _end(settings: Settings, pid: int) -> None:
 
 def _remove_directory(directory: Path) -> None:
     """Gone, even if a program that is just ending writes a last line meanwhile."""
-    for _ in range(20):
+    for _unused in range(20):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
             return

@@ -55,7 +55,7 @@ def crds_established(api: Api, names: Iterable[str]) -> list[str]:
 def served_by_all(settings: Settings, collections: Iterable[str]) -> list[str]:
     """Every API server answers for these collections. A server's first answer for a CRD's objects is often 429."""
     missing = []
-    for _ in range(2 * len(MASTERS)):  # each new client is a new connection, and the balancer gives servers turns
+    for _unused in range(2 * len(MASTERS)):  # each new client is a new connection, and the balancer gives servers turns
         api = Api(settings)
         for collection in collections:
             missing += look(lambda api=api, path=collection: [] if api.get(path) else [path])  # type: ignore[misc]
@@ -86,7 +86,7 @@ def nodes_ready(api: Api, settings: Settings) -> list[str]:
 def static_pods_ready(api: Api) -> list[str]:
     """Every static pod of every master is Ready in the API."""
     found = {}
-    for namespace in sorted({namespace for namespace, _ in manifests.mirror_pods(MASTERS[0])}):
+    for namespace in sorted({namespace for namespace, _unused in manifests.mirror_pods(MASTERS[0])}):
         for pod in api.items(f"/api/v1/namespaces/{namespace}/pods"):
             found[namespace, pod["metadata"]["name"]] = pod
     wanted = [key for master in MASTERS for key in manifests.mirror_pods(master)]

@@ -103,7 +103,7 @@ def test_objects_describe_the_shape() -> None:
     infrastructure = by_kind["Infrastructure", "cluster"].status
     assert infrastructure
     assert infrastructure["apiServerURL"] == "https://127.0.0.1:7501"
-    pools = [thing.status for (kind, _), thing in by_kind.items() if kind == "MachineConfigPool"]
+    pools = [thing.status for (kind, _unused), thing in by_kind.items() if kind == "MachineConfigPool"]
     machines = [status["machineCount"] for status in pools if status]
     assert sum(machines) == len(NODES)
 
