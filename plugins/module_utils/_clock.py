@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ._errors import ApiError, WaitFailed, WaitTimedOut
 from ._model import Outcome
@@ -54,6 +54,9 @@ class WaitOptions:
     #: A valid token is refused by API servers that do not know its issuer yet, so 401 is borne for this long.
     unauthorized_grace: float = 0.0
 
+
+#: For reads that wait for nothing but an API server that is being restarted. Wrong credentials are told at once.
+READ_OPTIONS = WaitOptions(timeout=120.0, interval=2.0)
 
 FactsT = TypeVar("FactsT")
 VerdictT = TypeVar("VerdictT", bound=Verdict)
@@ -104,3 +107,29 @@ def poll(
                 f"Waiting for {waiting_for} did not end within {options.timeout:g} s; last seen: {last_message}"
             )
         clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer(Generic[FactsT]):
+    """The verdict on a read that came to its end."""
+
+    facts: FactsT
+    outcome: Outcome = Outcome.DONE
+    message: str = "it was read"
+
+
+def retry(
+    read: Callable[[], FactsT],
+    *,
+    clock: Clock,
+    waiting_for: str = "the cluster to be read",
+    options: WaitOptions = READ_OPTIONS,
+) -> FactsT:
+    """Return what ``read`` returns, as soon as no error that passes by itself interrupts it; it starts over after one.
+
+    Errors that stay are raised at once. Raises WaitTimedOut, with the last error's words, at the deadline.
+    """
+    answer: _Answer[FactsT] = poll(
+        read, lambda facts: _Answer(facts=facts), waiting_for=waiting_for, options=options, clock=clock
+    )
+    return answer.facts
