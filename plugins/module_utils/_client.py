@@ -134,18 +134,27 @@ class Cluster:
     def list(
         self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> Iterator[dict[str, Any]]:
-        """Yield all objects of a kind, page by page."""
+        """Return all objects of a kind as they were at one moment; they are read page by page."""
         query: dict[str, Any] = {"limit": PAGE_SIZE}
         if label_selector:
             query["labelSelector"] = label_selector
         if field_selector:
             query["fieldSelector"] = field_selector
+        found: list[dict[str, Any]] = []
         while True:
-            page = self._request("list", "get", kind, None, namespace, query=query)
-            yield from page.get("items") or ()
+            try:
+                page = self._request("list", "get", kind, None, namespace, query=query)
+            except ApiError as error:
+                if error.status != 410 or "continue" not in query:
+                    raise
+                # The moment that the pages are of is too long ago for the server: all at once then.
+                query = {name: value for name, value in query.items() if name not in ("continue", "limit")}
+                found = []
+                continue
+            found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
-                return
+                return iter(found)
             query = {**query, "continue": token}
 
     def create(
