@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,9 +21,11 @@ from .._plan.pods import (
     RenewalVerdict,
     awaited_owners,
     choose_next,
+    find_whole,
     judge_renewal,
     order_namespaces,
     plan_namespace,
+    raise_baseline,
     renewal_permission,
 )
 from .rollout import look_at_rollout
@@ -55,6 +57,9 @@ class Renewal:
     accepted: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    #: How many Ready pods each owner had, by its UID, and the owners that had all they want at the first look.
+    ready_before: Mapping[str, int] = field(default_factory=dict)
+    whole: frozenset[str] | None = None
 
     def run(self, options: WaitOptions) -> None:
         """Return when the pods are renewed and their owners whole. Raises WaitTimedOut or a lasting ApiError."""
@@ -72,9 +77,12 @@ class Renewal:
         pods = read_pods(self.cluster, [name])[name]
         owners = read_owners(self.cluster, name, awaited_owners(targets).values())
         self.gone = {t.uid for t in targets} - {p.uid for p in pods}
+        if self.whole is None:
+            self.whole, self.ready_before = find_whole(pods, owners), self.plan.ready_before
+        self.ready_before = raise_baseline(self.ready_before, targets, pods, owners, self.whole)
         now = self.clock.monotonic()
         not_now = {uid for uid, blocked in self.blocked.items() if blocked.until > now}
-        for pod in choose_next(targets, pods, owners, self.plan.ready_before, not_now):
+        for pod in choose_next(targets, pods, owners, self.ready_before, not_now):
             # The last look comes after the deadline: who would see to it that the pod comes back?
             if self.clock.monotonic() < self.deadline:
                 self.renew(pod)
@@ -95,7 +103,7 @@ class Renewal:
     def judge(self, facts: tuple[list[PodFacts], dict[str, OwnerFacts]]) -> RenewalVerdict:
         pods, owners = facts
         words = {uid: b.words for uid, b in self.blocked.items()}
-        return judge_renewal(self.plan.targets, pods, owners, self.plan.ready_before, words)
+        return judge_renewal(self.plan.targets, pods, owners, self.ready_before, words)
 
     def outcome_of(self, pod: PodFacts) -> tuple[str, str | None]:
         """Return what became of one of the plan's pods so far, with a reason where there is something to say."""

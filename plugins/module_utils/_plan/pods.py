@@ -106,7 +106,7 @@ class NamespacePlan:
     """What is done in one namespace.
 
     ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
-    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, before the run.
+    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made.
     """
 
     rank: NamespaceRank
@@ -258,6 +258,34 @@ def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
 def awaited_owners(targets: Iterable[PodFacts]) -> dict[str, Owner]:
     """Return the owners, by UID, that must be whole again before a namespace is done."""
     return {p.owner.uid: p.owner for p in targets if p.owner and not runs_to_completion(p)}
+
+
+def find_whole(pods: Iterable[PodFacts], owners: Mapping[str, OwnerFacts]) -> frozenset[str]:
+    """Return the UIDs of those of ``owners`` that have as many Ready pods as they want."""
+    ready = count_ready(pods)
+    return frozenset(uid for uid, o in owners.items() if o.desired is not None and ready.get(uid, 0) >= o.desired)
+
+
+def raise_baseline(
+    ready_before: Mapping[str, int],
+    targets: Iterable[PodFacts],
+    pods: Sequence[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    whole: Collection[str],
+) -> dict[str, int]:
+    """Return ``ready_before`` with what ``pods`` and ``owners`` show now, where that is more.
+
+    An owner is held to the most Ready pods that were seen while any of its ``targets`` was still there: what was not
+    Ready when the plan was made may be by now. One that was ``whole`` is held to all that it wants now.
+    """
+    present = {p.uid for p in pods}
+    still_there = awaited_owners(t for t in targets if t.uid in present)
+    seen = {uid: count for uid, count in count_ready(pods).items() if uid in still_there}
+    wanted = {uid: owners[uid].desired or 0 for uid in whole if uid in owners}
+    return {
+        uid: max(counts.get(uid, 0) for counts in (ready_before, seen, wanted))
+        for uid in {*ready_before, *seen, *wanted}
+    }
 
 
 def count_expected(uid: str, owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]) -> int:

@@ -410,6 +410,30 @@ def test_an_owner_that_was_unwell_before_is_not_held_against_the_run(cluster):
     assert cluster.lowest["web"] == 1
 
 
+def test_what_gets_ready_before_its_turn_is_not_all_sent_away(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("web", replicas=3)
+    cluster.never_ready.add("web")
+    flapping = [p for p in cluster.objects["Pod"] if p["metadata"]["namespace"] == "web"]
+    for pod in flapping:
+        set_ready(pod, False)
+    cluster.clock.on_sleep.append(lambda: [set_ready(p, True) for p in flapping])
+    with pytest.raises(WaitTimedOut, match=r"web has 2 of 3 Ready pods|2 of 3 pods are still there"):
+        renew(cluster)
+    assert names(cluster) == ["a-0", "web-0"]
+
+
+def test_an_owner_that_was_whole_owes_what_it_wants_by_now(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    cluster.clock.on_sleep.append(lambda: owner["spec"].update(replicas=4))
+    with pytest.raises(WaitTimedOut):
+        renew(cluster)
+    assert names(cluster) == ["web-0"]
+    for number in range(2):
+        cluster.add_pod(owner, f"more-{number}", started=AFTER)
+    assert renew(cluster)["summary"]["renewed"] == 1
+
+
 @pytest.mark.parametrize("status", [0, 503, 401])
 def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
     cluster.add_workload("web", replicas=2)

@@ -22,10 +22,12 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods 
     Tier,
     choose_next,
     count_ready,
+    find_whole,
     judge_pod,
     judge_renewal,
     order_namespaces,
     plan_namespace,
+    raise_baseline,
     read_request,
 )
 
@@ -343,6 +345,43 @@ def test_a_plan_counts_and_names_what_is_left():
 def test_choose_next(name, now, owners, ready_before, chosen):
     found = choose_next(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
     assert [p.uid for p in found] == list(chosen)
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "whole"),
+    [
+        ("all Ready", "ABC", THREE, {"web"}),
+        ("more than wanted", "ABCX", THREE, {"web"}),
+        ("one not", "ABc", THREE, set()),
+        ("one leaving", "ABC!", THREE, set()),
+        ("scaled to zero", "", {"web": OwnerFacts(desired=0)}, {"web"}),
+        ("owner gone", "ABC", {}, set()),
+        ("kind not known", "ABC", {"web": OwnerFacts()}, set()),
+    ],
+)
+def test_find_whole(name, now, owners, whole):
+    assert find_whole(pods_of(now), owners) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "whole", "before", "after"),
+    [
+        ("Ready since the plan", "ABC", THREE, {"web"}, 0, 3),
+        ("Ready in part", "ABc", THREE, (), 1, 2),
+        ("never less", "Abc", THREE, (), 3, 3),
+        ("replaced with more while a target is there", "AXY", {"web": OwnerFacts()}, (), 2, 3),
+        ("when no target is there any more", "XYZ", {"web": OwnerFacts()}, (), 2, 2),
+        ("whole, scaled up", "X", {"web": OwnerFacts(desired=5)}, {"web"}, 3, 5),
+        ("whole, gone", "", {}, {"web"}, 3, 3),
+    ],
+)
+def test_raise_baseline(name, now, owners, whole, before, after):
+    assert raise_baseline({"web": before}, pods_of("ABC"), pods_of(now), owners, whole) == {"web": after}
+
+
+def test_only_owners_that_are_waited_for_have_their_baseline_raised():
+    pods = pods_of("AB", JOB) + pods_of("CD", DB)
+    assert raise_baseline({}, pods, pods, {}, ()) == {"db": 2}
 
 
 def test_what_must_not_go_now_leaves_its_place_to_others():
