@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from .._client import Cluster
-from .._clock import Clock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
 from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
@@ -151,13 +151,11 @@ def renew_pods(
 
     Raises Refused while a rollout of the kube-apiservers runs; any CollectionError later on carries the result so far.
     """
-    started_before = find_started_before(cluster, request)
-    renewals = [
-        Renewal(cluster=cluster, plan=plan, request=request, clock=clock)
-        for plan in read_plans(cluster, request, started_before)
-    ]
+    started_before = retry(lambda: find_started_before(cluster, request), clock=clock)
+    plans = retry(lambda: read_plans(cluster, request, started_before), clock=clock)
+    renewals = [Renewal(cluster=cluster, plan=plan, request=request, clock=clock) for plan in plans]
     try:
-        require_permissions(cluster, request, [r.plan for r in renewals])
+        retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
                 renewal.run(options)
@@ -169,8 +167,11 @@ def renew_pods(
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:
     """Return when the caller may send every planned pod away. Raises Refused with all that is missing, before any has gone."""
-    namespaces = [p.rank.name for p in plans if p.targets]
-    denied = read_denied(cluster, [renewal_permission(request.method, n) for n in namespaces])
+    wanted = [renewal_permission(request.method, p.rank.name) for p in plans if p.targets]
+    # An empty namespace stands for all of them.
+    if len(wanted) > 1 and not read_denied(cluster, [renewal_permission(request.method, "")]):
+        return
+    denied = read_denied(cluster, wanted)
     if denied:
         raise Refused(
             f"No pod was renewed: you are not allowed to {'; '.join(str(p) for p in denied)}; "

@@ -67,6 +67,7 @@ class FakeCluster:
         }
         self.username = "system:admin"
         self.forbidden = set()  # (namespace, subresource of pods)
+        self.reviewed = []  # the namespaces for which permissions were asked; "" for all at once
         self.deeds = []  # (seconds, verb, pod name)
         self.refusals = {}  # pod name -> errors, one for each attempt
         self.faults = []  # errors for the next lists of pods, None for none
@@ -173,7 +174,10 @@ class FakeCluster:
     def create(self, kind, body, namespace=None):
         if kind == "SelfSubjectAccessReview":
             asked = body["spec"]["resourceAttributes"]
-            return {"status": {"allowed": (asked["namespace"], asked["subresource"]) not in self.forbidden}}
+            namespace, subresource = asked["namespace"], asked["subresource"]
+            self.reviewed.append(namespace)
+            denied = {n for n, s in self.forbidden if s == subresource}
+            return {"status": {"allowed": namespace not in denied if namespace else not denied}}
         assert kind == "SelfSubjectReview"
         return {"status": {"userInfo": {"username": self.username}}}
 
@@ -443,6 +447,31 @@ def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
     assert cluster.lowest == {"web": 1}
 
 
+@pytest.mark.parametrize("status", [0, 503])
+@pytest.mark.parametrize("method", ["require", "get", "list", "create"])
+def test_an_api_server_that_is_away_while_the_plan_is_made_is_borne(cluster, method, status):
+    cluster.add_workload("web", replicas=1)
+    plain, calls = getattr(cluster, method), []
+
+    def call(*args, **more):
+        calls.append(args)
+        # every other request of the first ones gets no answer
+        if len(calls) in (1, 3):
+            raise api_error(status, "away")
+        return plain(*args, **more)
+
+    setattr(cluster, method, call)
+    assert renew(cluster, include=("web",))["summary"]["renewed"] == 1
+
+
+def test_a_cluster_that_stays_away_is_told_before_anything_is_done(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.faults = [api_error(503, "away")] * 1000
+    with pytest.raises(WaitTimedOut, match=r"^Waiting for the cluster to be read did not end within 120 s; last seen:"):
+        renew(cluster)
+    assert cluster.deeds == []
+
+
 def test_an_api_server_that_is_away_while_evicting_is_borne_and_not_asked_for_more(cluster):
     cluster.add_workload("db", replicas=1)
     cluster.add_workload("web", replicas=1)
@@ -473,6 +502,24 @@ def test_missing_permissions_are_named_all_at_once_before_any_pod_has_gone(clust
         "create pods/eviction in namespace c; ask a cluster administrator for this."
     )
     assert cluster.deeds == []
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "include", "reviewed"),
+    [
+        (set(), ("*",), [""]),
+        (set(), ("b",), ["b"]),
+        ({("z", "eviction")}, ("*",), ["", "a", "b", "c"]),
+    ],
+)
+def test_permissions_are_asked_for_at_once_and_one_by_one_only_where_that_is_denied(
+    cluster, forbidden, include, reviewed
+):
+    for name in ("a", "b", "c"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.forbidden = forbidden
+    renew(cluster, include=include)
+    assert cluster.reviewed == reviewed
 
 
 def test_a_missing_permission_ends_the_run_with_what_was_done(cluster):
