@@ -70,11 +70,13 @@ def poll(
     options: WaitOptions,
     clock: Clock,
     on_verdict: Callable[[VerdictT], None] = lambda verdict: None,
+    has_progressed: Callable[[VerdictT], bool] | None = None,
 ) -> VerdictT:
     """Return the first verdict whose outcome is DONE.
 
     Looks before the first sleep and once more after the deadline. Errors that pass by themselves are borne until
     the deadline, others are raised at once. Raises WaitFailed for a verdict FAILED, WaitTimedOut at the deadline.
+    Where ``has_progressed`` says so of a verdict WAITING, the time counts anew.
     """
     deadline = clock.monotonic() + options.timeout
     unauthorized_since: float | None = None
@@ -102,10 +104,11 @@ def poll(
                 return verdict
             if verdict.outcome is Outcome.FAILED:
                 raise WaitFailed(f"Waiting for {waiting_for} ended: {verdict.message}")
+            if has_progressed is not None and has_progressed(verdict):
+                deadline, is_last_look = clock.monotonic() + options.timeout, False
         if is_last_look:
-            raise WaitTimedOut(
-                f"Waiting for {waiting_for} did not end within {options.timeout:g} s; last seen: {last_message}"
-            )
+            how = "did not end within" if has_progressed is None else "has seen no progress for"
+            raise WaitTimedOut(f"Waiting for {waiting_for} {how} {options.timeout:g} s; last seen: {last_message}")
         clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
 
 

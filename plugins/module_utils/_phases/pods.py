@@ -17,12 +17,14 @@ from .._facts import read_denied, read_namespaces, read_own_namespace, read_owne
 from .._model import OwnerFacts, PodFacts, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
+    Progress,
     RenewalRequest,
     RenewalVerdict,
     awaited_owners,
     choose_next,
     find_whole,
     judge_renewal,
+    note_progress,
     order_namespaces,
     plan_namespace,
     raise_baseline,
@@ -52,7 +54,10 @@ class Renewal:
     request: RenewalRequest
     clock: Clock
     seconds: float | None = None
+    timeout: float = 0.0
     deadline: float = 0.0
+    progress: Progress = field(default_factory=Progress)
+    is_farther: bool = False
     #: UIDs: let go by the server, no longer there, and not let go.
     accepted: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -62,14 +67,29 @@ class Renewal:
     whole: frozenset[str] | None = None
 
     def run(self, options: WaitOptions) -> None:
-        """Return when the pods are renewed and their owners whole. Raises WaitTimedOut or a lasting ApiError."""
+        """Return when the pods are renewed and their owners whole.
+
+        Raises WaitTimedOut when nothing has gone on for the time given, or a lasting ApiError.
+        """
         start = self.clock.monotonic()
-        self.deadline = start + options.timeout
-        waiting_for = f"the renewal of the pods in namespace {self.plan.rank.name}"
+        self.timeout, self.deadline = options.timeout, start + options.timeout
         try:
-            poll(self.look, self.judge, waiting_for=waiting_for, options=options, clock=self.clock)
+            poll(
+                self.look,
+                self.judge,
+                waiting_for=f"the renewal of the pods in namespace {self.plan.rank.name}",
+                options=options,
+                clock=self.clock,
+                has_progressed=self.has_progressed,
+            )
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+
+    def has_progressed(self, verdict: RenewalVerdict) -> bool:
+        """Tell whether the last look has shown that it goes on, and count the time anew when it does."""
+        if self.is_farther:
+            self.deadline = self.clock.monotonic() + self.timeout
+        return self.is_farther
 
     def look(self) -> tuple[list[PodFacts], dict[str, OwnerFacts]]:
         """Return the namespace's pods and their owners as they were just before the next pods were sent away."""
@@ -102,6 +122,9 @@ class Renewal:
 
     def judge(self, facts: tuple[list[PodFacts], dict[str, OwnerFacts]]) -> RenewalVerdict:
         pods, owners = facts
+        best = self.progress
+        self.progress = note_progress(best, self.plan.targets, pods)
+        self.is_farther = self.progress != best
         words = {uid: b.words for uid, b in self.blocked.items()}
         return judge_renewal(self.plan.targets, pods, owners, self.ready_before, words)
 

@@ -362,6 +362,29 @@ def judge_renewal(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the renewal of a namespace has come: the targets gone, and the most Ready pods of each owner, by its UID,
+    that were seen since the last one went."""
+
+    gone: int = 0
+    ready: Mapping[str, int] = field(default_factory=dict)
+
+
+def note_progress(best: Progress, targets: Sequence[PodFacts], pods: Sequence[PodFacts]) -> Progress:
+    """Return how far it has come with ``pods``; the same as ``best`` when that is no farther.
+
+    A pod that gets Ready again and again is progress once only, so that a wait for it comes to an end.
+    """
+    present = {p.uid for p in pods}
+    gone = sum(t.uid not in present for t in targets)
+    counts, awaited = count_ready(pods), awaited_owners(targets)
+    ready = {uid: count for uid, count in counts.items() if uid in awaited}
+    if gone > best.gone:
+        return Progress(gone=gone, ready=ready)
+    return Progress(gone=best.gone, ready=dict(Counter(best.ready) | Counter(ready)))
+
+
 def _describe_remaining(pod: PodFacts, words: str | None) -> str:
     if pod.is_terminating:
         return f"{pod.name} (terminating)"

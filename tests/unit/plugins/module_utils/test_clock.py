@@ -34,7 +34,7 @@ def api_error(status, **more):
     return ApiError(verb="get", target="pods", host="https://h", status=status, words="no", **more)
 
 
-def run(script, **options):
+def run(script, has_progressed=None, **options):
     """Poll a script of verdicts and errors; the last one repeats."""
     clock, looks = FakeClock(), []
 
@@ -47,7 +47,14 @@ def run(script, **options):
 
     given = WaitOptions(**{"timeout": 60, "interval": 5, **options})
     try:
-        result = poll(observe, lambda verdict: verdict, waiting_for="it", options=given, clock=clock)
+        result = poll(
+            observe,
+            lambda verdict: verdict,
+            waiting_for="it",
+            options=given,
+            clock=clock,
+            has_progressed=has_progressed,
+        )
     except Exception as error:
         result = error
     return result, clock, looks
@@ -119,6 +126,15 @@ def test_unauthorized_is_borne_for_its_time_only():
 def test_a_timeout_tells_the_last_error():
     result, _clock, _looks = run([WAITING, api_error(503)], timeout=10)
     assert "last seen: Could not get pods: no (HTTP 503 from https://h)." in result.message
+
+
+def test_progress_gives_the_time_anew_also_at_the_last_look():
+    step = Verdict(Outcome.WAITING, "a step")
+    result, clock, looks = run([WAITING, WAITING, step, WAITING], lambda verdict: verdict is step, timeout=10)
+    assert isinstance(result, WaitTimedOut)
+    assert looks == [100, 105, 110, 115, 120]
+    assert result.message == "Waiting for it has seen no progress for 10 s; last seen: as it is"
+    assert clock.sleeps == [5] * 4
 
 
 def read(script, **more):

@@ -318,7 +318,7 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert caught.value.message == (
-        "Waiting for the renewal of the pods in namespace web did not end within 100 s; "
+        "Waiting for the renewal of the pods in namespace web has seen no progress for 100 s; "
         f"last seen: 1 of 2 pods are still there: web-1 ({BUDGET})."
     )
     progress = caught.value.progress
@@ -329,15 +329,40 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
         "other-0": ("planned", None),
     }
     assert progress["summary"] == {"planned": 3, "renewed": 1, "blocked": 1, "left": 0, "namespaces": 2}
-    assert [n["seconds"] for n in progress["namespaces"]] == [100.0, None]
+    assert [n["seconds"] for n in progress["namespaces"]] == [104.0, None]
     assert names(cluster) == ["web-0"]
 
 
 def test_nothing_is_sent_away_at_the_last_look(cluster):
     cluster.add_workload("web", replicas=2)
+    cluster.refusals["web-0"] = [api_error(429, BUDGET, retry_after=4)]
+    cluster.refusals["web-1"] = [api_error(429, BUDGET, retry_after=9)]
     with pytest.raises(WaitTimedOut):
         renew(cluster, options=WaitOptions(timeout=4, interval=2))
-    assert cluster.deeds == [(0.0, "evict", "web-0")]
+    assert cluster.deeds == []
+
+
+def test_the_time_limit_counts_from_the_last_progress(cluster):
+    cluster.add_workload("web", kind="DaemonSet", replicas=10)
+    result = renew(cluster, options=WaitOptions(timeout=6, interval=2))
+    assert result["summary"]["renewed"] == 10
+    assert cluster.clock.now == 20
+
+
+def test_a_replacement_that_is_ready_only_now_and_then_does_not_prolong_the_wait(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.never_ready.add("web")
+    cluster.refusals["web-1"] = [api_error(429, BUDGET)] * 1000
+
+    def flap():
+        for pod in cluster.objects["Pod"]:
+            if pod["status"]["startTime"] == AFTER:
+                set_ready(pod, cluster.clock.now % 4 == 0)
+
+    cluster.clock.on_sleep.append(flap)
+    with pytest.raises(WaitTimedOut):
+        renew(cluster)
+    assert cluster.clock.now == 104
 
 
 def test_a_pod_that_does_not_go_is_told(cluster):

@@ -19,12 +19,14 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._model impo
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import (
     NamespaceRank,
     PodAction,
+    Progress,
     Tier,
     choose_next,
     count_ready,
     find_whole,
     judge_pod,
     judge_renewal,
+    note_progress,
     order_namespaces,
     plan_namespace,
     raise_baseline,
@@ -418,6 +420,22 @@ def test_pods_that_nobody_waits_for_go_at_any_time():
 def test_judge_renewal(name, now, owners, ready_before, outcome, message):
     verdict = judge_renewal(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
     assert (verdict.outcome, verdict.message) == (outcome, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "gone", "ready"),
+    [
+        ("as before", "AXY", 2, 3),
+        ("one not Ready any more", "AXy", 2, 3),
+        ("one more Ready", "AXYZ", 2, 4),
+        ("one more gone", "Xyz", 3, 1),
+        ("one leaving", "A!XY", 2, 3),
+    ],
+)
+def test_note_progress(name, now, gone, ready):
+    best = Progress(gone=2, ready={"web": 3})
+    found = note_progress(best, pods_of("ABC"), pods_of(now) + pods_of("Q", DB))
+    assert found == Progress(gone=gone, ready={"web": ready})
 
 
 def test_a_namesake_is_not_taken_for_the_old_pod():
