@@ -13,8 +13,8 @@ from .._client import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
-from .._model import OwnerFacts, PodFacts, format_time, parse_time
+from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods, read_rollout
+from .._model import NodeRevision, OwnerFacts, PodFacts, RolloutFacts, RolloutVerdict, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
     Progress,
@@ -30,11 +30,24 @@ from .._plan.pods import (
     raise_baseline,
     renewal_permission,
 )
+from .._plan.rollout import judge_rollout
 from .rollout import look_at_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
 #: a disruption budget forbids it for now (429), several budgets contradict each other (500). Others may still go.
 POD_STATUSES = frozenset({404, 409, 429, 500})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the plan is made with.
+
+    ``started_before`` is the moment up to which a pod must have started to be renewed; None when all go, whenever they
+    started. ``issuer`` is the one that all kube-apiservers use; None where the cluster does not report that.
+    """
+
+    started_before: datetime | None
+    issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,8 @@ class Renewal:
     plan: NamespacePlan
     request: RenewalRequest
     clock: Clock
+    #: The issuer whose rollout is over; None where the cluster does not report rollouts.
+    issuer: str | None = None
     seconds: float | None = None
     timeout: float = 0.0
     deadline: float = 0.0
@@ -67,13 +82,16 @@ class Renewal:
     whole: frozenset[str] | None = None
 
     def run(self, options: WaitOptions) -> None:
-        """Return when the pods are renewed and their owners whole.
+        """Return when the pods are renewed and their owners whole; no pod goes while a rollout runs.
 
-        Raises WaitTimedOut when nothing has gone on for the time given, or a lasting ApiError.
+        Raises WaitTimedOut when nothing has gone on for the time given, WaitFailed when somebody changes the issuer, or
+        a lasting ApiError.
         """
         start = self.clock.monotonic()
-        self.timeout, self.deadline = options.timeout, start + options.timeout
         try:
+            if self.issuer is not None:
+                self.wait_for_rollout(self.issuer, options)
+            self.timeout, self.deadline = options.timeout, self.clock.monotonic() + options.timeout
             poll(
                 self.look,
                 self.judge,
@@ -84,6 +102,34 @@ class Renewal:
             )
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+
+    def wait_for_rollout(self, issuer: str, options: WaitOptions) -> None:
+        """Return when no rollout of the kube-apiservers runs, since one may have begun after the plan was made.
+
+        A node at a revision at which it has not been seen is progress.
+        """
+        last: list[NodeRevision] = []
+        seen: set[tuple[NodeRevision, ...]] = set()
+
+        def look() -> RolloutFacts:
+            facts = read_rollout(self.cluster)
+            last[:] = facts.nodes
+            return facts
+
+        def has_progressed(verdict: RolloutVerdict) -> bool:
+            count = len(seen)
+            seen.add(tuple(last))
+            return len(seen) > count
+
+        poll(
+            look,
+            lambda facts: judge_rollout(facts, issuer),
+            waiting_for="the end of the rollout of the kube-apiservers that began during the renewal, before namespace "
+            f"{self.plan.rank.name},",
+            options=options,
+            clock=self.clock,
+            has_progressed=has_progressed,
+        )
 
     def has_progressed(self, verdict: RenewalVerdict) -> bool:
         """Tell whether the last look has shown that it goes on, and count the time anew when it does."""
@@ -172,20 +218,21 @@ def renew_pods(
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
-    Raises Refused while a rollout of the kube-apiservers runs; any CollectionError later on carries the result so far.
+    Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
+    namespace. Any CollectionError after the plan carries the result so far.
     """
-    started_before = retry(lambda: find_started_before(cluster, request), clock=clock)
-    plans = retry(lambda: read_plans(cluster, request, started_before), clock=clock)
-    renewals = [Renewal(cluster=cluster, plan=plan, request=request, clock=clock) for plan in plans]
+    start = retry(lambda: find_start(cluster, request), clock=clock)
+    plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
+    renewals = [Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer) for p in plans]
     try:
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
                 renewal.run(options)
     except CollectionError as error:
-        error.progress = _result(renewals, started_before, check_mode=check_mode)
+        error.progress = _result(renewals, start.started_before, check_mode=check_mode)
         raise
-    return _result(renewals, started_before, check_mode=check_mode)
+    return _result(renewals, start.started_before, check_mode=check_mode)
 
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:
@@ -202,8 +249,8 @@ def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequen
         )
 
 
-def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime | None:
-    """Return the moment up to which a pod must have started to be renewed; None when all go, whenever they started.
+def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
+    """Return what the plan is made with.
 
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
     """
@@ -219,14 +266,14 @@ def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime |
                 "(it has no kubeapiservers.operator.openshift.io) and started_before is not given; set started_before "
                 "to the moment since which every new token is as wanted, such as 2026-11-22T08:02:31Z."
             ) from None
-        return request.started_before
+        return Start(started_before=request.started_before)
     if not rollout["complete"]:
         raise Refused(
             "No pod was renewed, because the rollout of the kube-apiservers is not finished: "
             f"{rollout['explanation'].rstrip('.')}; wait for it with bound_tokens.openshift.kube_apiserver_rollout."
         )
     if is_given:
-        return request.started_before
+        return Start(started_before=request.started_before, issuer=rollout["issuer"])
     finished_at = parse_time(rollout["finished_at"])
     if finished_at is None:
         raise CollectionError(
@@ -234,7 +281,7 @@ def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime |
             f"kube-apiservers to the issuer {rollout['issuer']} finished, and started_before is not given; set "
             "started_before to that moment, such as 2026-11-22T08:02:31Z, or to now to renew all that run now."
         )
-    return finished_at
+    return Start(started_before=finished_at, issuer=rollout["issuer"])
 
 
 def read_plans(cluster: Cluster, request: RenewalRequest, started_before: datetime | None) -> list[NamespacePlan]:

@@ -14,6 +14,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     ApiError,
     CollectionError,
     Refused,
+    WaitFailed,
     WaitTimedOut,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
@@ -613,6 +614,76 @@ def test_nothing_is_done_while_a_rollout_runs(cluster):
             "wait for it with bound_tokens.openshift.kube_apiserver_rollout."
         )
     assert cluster.deeds == []
+
+
+def begin_rollout(cluster, at):
+    """Have one API server fall behind when ``at`` has come."""
+    nodes = cluster.singletons["KubeAPIServer"]["status"]["nodeStatuses"]
+
+    def work():
+        if cluster.clock.now >= at:
+            nodes[2]["currentRevision"] = 11
+
+    cluster.clock.on_sleep.append(work)
+    return nodes
+
+
+def test_a_rollout_that_begins_meanwhile_is_waited_for_before_the_next_namespace(cluster):
+    cluster.add_workload("a", "a", replicas=2)
+    cluster.add_workload("b", "b", replicas=1)
+    nodes = begin_rollout(cluster, at=2)
+    looks = []
+
+    def end():
+        looks.append(cluster.clock.now)
+        if cluster.clock.now >= 30:
+            nodes[2]["currentRevision"] = 12
+
+    cluster.clock.on_sleep.append(end)
+    result = renew(cluster)
+    assert cluster.deeds == [(0.0, "evict", "a-0"), (4.0, "evict", "a-1"), (30.0, "evict", "b-0")]
+    assert [n["seconds"] for n in result["namespaces"]] == [8.0, 26.0]
+
+
+def test_a_rollout_that_begins_meanwhile_and_does_not_end_is_named(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    begin_rollout(cluster, at=2)
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.message == (
+        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal, before namespace b, "
+        "has seen no progress for 100 s; last seen: 2 of 3 nodes are at revision 12: master-0 at 12, master-1 at 12, "
+        "master-2 at 11."
+    )
+    assert outcomes(caught.value.progress) == {"a-0": ("renewed", None), "b-0": ("planned", None)}
+    assert cluster.clock.now == 104
+
+
+def test_a_rollout_that_goes_on_is_given_the_time_anew_for_each_node(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    nodes = begin_rollout(cluster, at=2)
+    steps = {80: {"targetRevision": 12}, 160: {"currentRevision": 12}, 240: {"targetRevision": 0}}
+
+    def go_on():
+        for at, step in steps.items():
+            if cluster.clock.now >= at:
+                nodes[2].update(step)
+
+    cluster.clock.on_sleep.append(go_on)
+    assert renew(cluster)["summary"]["renewed"] == 2
+    assert cluster.deeds[-1] == (240.0, "evict", "b-0")
+
+
+def test_an_issuer_that_somebody_changes_meanwhile_ends_the_run(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    spec = cluster.singletons["Authentication"]["spec"]
+    cluster.clock.on_sleep.append(lambda: spec.update(serviceAccountIssuer="https://other.example.com"))
+    with pytest.raises(WaitFailed, match=r"asks for https://other\.example\.com, not for https://issuer\.example\.com"):
+        renew(cluster)
+    assert names(cluster) == ["a-0"]
 
 
 def test_a_moment_that_the_cluster_does_not_tell_any_more_must_be_given(cluster):
