@@ -73,8 +73,11 @@ class Renewal:
     deadline: float = 0.0
     progress: Progress = field(default_factory=Progress)
     is_farther: bool = False
-    #: UIDs: let go by the server, no longer there, and not let go.
+    #: UIDs: let go by the server, asked for without an answer that says whether, on their way out, no longer there, and
+    #: not let go.
     accepted: set[str] = field(default_factory=set)
+    attempted: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     blocked: dict[str, Blocked] = field(default_factory=dict)
     #: How many Ready pods each owner had, by its UID, and the owners that had all they want at the first look.
@@ -143,6 +146,7 @@ class Renewal:
         pods = read_pods(self.cluster, [name])[name]
         owners = read_owners(self.cluster, name, awaited_owners(targets).values())
         self.gone = {t.uid for t in targets} - {p.uid for p in pods}
+        self.leaving = {p.uid for p in pods if p.is_terminating}
         if self.whole is None:
             self.whole, self.ready_before = find_whole(pods, owners), self.plan.ready_before
         self.ready_before = raise_baseline(self.ready_before, targets, pods, owners, self.whole)
@@ -159,6 +163,8 @@ class Renewal:
         try:
             renew_pod(self.cluster, pod, method=self.request.method, grace_period=self.request.grace_period)
         except ApiError as error:
+            if error.status == 0 or error.status >= 500:
+                self.attempted.add(pod.uid)
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
             until = self.clock.monotonic() + (error.retry_after or 0.0)
@@ -174,11 +180,15 @@ class Renewal:
         words = {uid: b.words for uid, b in self.blocked.items()}
         return judge_renewal(self.plan.targets, pods, owners, self.ready_before, words)
 
+    def has_sent(self, pod: PodFacts) -> bool:
+        """Tell whether this run has sent ``pod`` away: the server said so, or it goes and the answer was lost."""
+        return pod.uid in self.accepted or pod.uid in self.attempted & (self.gone | self.leaving)
+
     def outcome_of(self, pod: PodFacts) -> tuple[str, str | None]:
         """Return what became of one of the plan's pods so far, with a reason where there is something to say."""
         if pod.uid in self.gone:
-            return "renewed", None if pod.uid in self.accepted else "GoneAlready"
-        if pod.uid in self.accepted:
+            return "renewed", None if self.has_sent(pod) else "GoneAlready"
+        if self.has_sent(pod):
             return "renewed", "Terminating"
         if pod.uid in self.blocked:
             return "blocked", self.blocked[pod.uid].words
@@ -298,7 +308,7 @@ def _result(renewals: Sequence[Renewal], started_before: datetime | None, *, che
     pods = [record for r in shown for record in r.pod_records()]
     planned = sum(n["planned"] for n in namespaces)
     return {
-        "changed": planned > 0 if check_mode else any(r.accepted for r in renewals),
+        "changed": planned > 0 if check_mode else any(r.has_sent(p) for r in renewals for p in r.plan.targets),
         "started_before": format_time(started_before),
         "namespaces": namespaces,
         "pods": pods,

@@ -427,6 +427,47 @@ def test_a_pod_that_is_gone_already_is_no_error(cluster):
     assert outcomes(renew(cluster)) == {"web-0": ("renewed", "GoneAlready")}
 
 
+@pytest.mark.parametrize("status", [0, 500, 503, 504])
+def test_an_eviction_whose_answer_was_lost_is_a_change(cluster, status):
+    cluster.add_workload("web", replicas=1)
+    plain = cluster.evict
+
+    def evict(*args, **options):
+        plain(*args, **options)
+        raise api_error(status, "the answer was lost")
+
+    cluster.evict = evict
+    result = renew(cluster)
+    assert result["changed"]
+    assert outcomes(result) == {"web-0": ("renewed", None)}
+    assert len(cluster.deeds) == 1
+
+
+def test_a_pod_on_its_way_out_after_a_lost_answer_is_a_change_too(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.never_gone.add("web-0")
+    plain = cluster.evict
+
+    def evict(*args, **options):
+        plain(*args, **options)
+        raise api_error(0, "the answer was lost")
+
+    cluster.evict = evict
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.progress["changed"]
+    assert outcomes(caught.value.progress) == {"web-0": ("renewed", "Terminating")}
+
+
+def test_an_eviction_that_was_tried_in_vain_is_no_change(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.refusals["web-0"] = [api_error(503, "away")] * 1000
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert not caught.value.progress["changed"]
+    assert outcomes(caught.value.progress) == {"web-0": ("planned", None)}
+
+
 def test_an_owner_that_was_unwell_before_is_not_held_against_the_run(cluster):
     owner = cluster.add_owner("ReplicaSet", "web", replicas=3)
     for number, ready in enumerate((False, True, True)):
