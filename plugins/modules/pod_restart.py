@@ -15,7 +15,7 @@ description:
   - Renews only pods that hold a service account token and started before a moment, by default the end of the last
     rollout of the kube-apiservers. A second run finds nothing to do.
   - The order is platform operators, operands, ingress and monitoring, user namespaces, and at last the namespace that
-    the automation itself runs in.
+    the automation itself runs in, as its service account tells or else the pod that it runs in.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
     Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.bound_tokens.openshift.plugins.module_utils import _facts
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
     ApiError,
@@ -214,6 +215,14 @@ def is_ready(pod):
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
 
 
+@pytest.fixture(autouse=True)
+def namespace_file(monkeypatch, tmp_path):
+    """Where this runs is no pod, unless a test writes the file."""
+    path = tmp_path / "namespace"
+    monkeypatch.setattr(_facts, "NAMESPACE_FILE", path)
+    return path
+
+
 @pytest.fixture
 def clock():
     return FakeClock()
@@ -292,6 +301,40 @@ def test_namespaces_are_renewed_in_order_and_one_is_whole_before_the_next_begins
     assert [n["name"] for n in result["namespaces"]] == order
     assert [n["tier"] for n in result["namespaces"]][-1] == "own namespace"
     assert cluster.deeds == [(4.0 * place, "evict", f"{name}-0") for place, name in enumerate(order)]
+
+
+@pytest.mark.parametrize(
+    ("username", "text", "last"),
+    [
+        ("system:admin", "automation\n", "automation"),
+        (None, "automation", "automation"),
+        ("system:admin", "", "zoo"),
+        ("system:admin", None, "zoo"),
+        ("system:serviceaccount:runners:runner", "automation", "runners"),
+    ],
+)
+def test_the_own_namespace_is_told_by_the_user_or_by_the_pod(cluster, namespace_file, username, text, last):
+    for namespace in ("automation", "runners", "zoo"):
+        cluster.add_workload(namespace, namespace, replicas=1)
+    cluster.username = username
+    if text is not None:
+        namespace_file.write_text(text)
+    assert renew(cluster, check_mode=True)["namespaces"][-1]["name"] == last
+
+
+def test_without_the_api_that_tells_the_user_the_pod_tells_the_own_namespace(cluster, namespace_file):
+    for namespace in ("automation", "zoo"):
+        cluster.add_workload(namespace, namespace, replicas=1)
+    namespace_file.write_text("automation")
+    plain = cluster.create
+
+    def create(kind, *args):
+        if kind == "SelfSubjectReview":
+            raise api_error(404, "the server could not find the requested resource", reason="")
+        return plain(kind, *args)
+
+    cluster.create = create
+    assert renew(cluster, check_mode=True)["namespaces"][-1]["name"] == "automation"
 
 
 def test_many_namespaces_are_read_at_once_and_only_the_selected_ones_renewed(cluster):
