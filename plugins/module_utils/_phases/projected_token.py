@@ -60,6 +60,8 @@ class PodWork:
     verdict: PodVerdict | None = None
     action: str = "none"
     is_changed: bool = False
+    #: Whether the deletion of a pod may have been taken on: it was, or no answer told.
+    is_asked: bool = False
     issuer: str | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
@@ -117,11 +119,12 @@ class PodWork:
 
         def look() -> Object | None:
             found = self.read()
-            if found is None or found["metadata"]["uid"] != uid:
-                return None
-            if not found["metadata"].get("deletionTimestamp"):
+            is_gone = found is None or found["metadata"]["uid"] != uid
+            if found is not None and not is_gone and not found["metadata"].get("deletionTimestamp"):
                 self.delete(found)
-            return found
+            elif self.is_asked:
+                self.is_changed, self.action = True, "deleted"
+            return None if is_gone else found
 
         def judge(found: Object | None) -> PodVerdict:
             outcome = Outcome.DONE if found is None else Outcome.WAITING
@@ -132,8 +135,13 @@ class PodWork:
 
     def delete(self, pod: Object) -> None:
         """Ask for the deletion of exactly this pod."""
-        if ask_for_deletion(self.cluster, pod, grace_period=self.request.grace_period):
-            self.is_changed, self.action = True, "deleted"
+        try:
+            if ask_for_deletion(self.cluster, pod, grace_period=self.request.grace_period):
+                self.is_changed = self.is_asked = True
+                self.action = "deleted"
+        except ApiError as error:
+            self.is_asked = self.is_asked or error.is_transient
+            raise
 
     def try_out(self) -> None:
         """Return when admission would let the new pod in. Raises Refused, with nothing changed, when not."""
@@ -147,7 +155,10 @@ class PodWork:
                 ) from None
 
     def create(self) -> None:
-        """Create the pod; errors that pass by themselves are borne, and what they hid is found again."""
+        """Create the pod; errors that pass by themselves are borne, and what they hid is found again.
+
+        The time that an old pod took to go is not taken from this: there must be a pod again.
+        """
 
         def attempt() -> Object | None:
             try:
@@ -166,18 +177,25 @@ class PodWork:
             outcome = Outcome.WAITING if pod is None else Outcome.DONE
             return PodVerdict(outcome=outcome, reason="Busy", message="the API server could not create it yet")
 
-        self._poll(attempt, judge)
+        self._poll(attempt, judge, deadline=self.clock.monotonic() + self.options.timeout)
         self.is_changed, self.action = True, "created"
 
     def recreate(self, pod: Object) -> None:
-        """Replace ``pod``. When the new one can't be created after all, the error holds its manifest."""
+        """Replace ``pod``. Once it was told to go, an error that leaves no new one holds its manifest."""
         self.try_out()
-        self.wait_until_gone(pod)
+        is_gone = False
         try:
+            self.wait_until_gone(pod)
+            is_gone = True
             self.create()
         except CollectionError as error:
+            if not (is_gone or self.is_asked):
+                raise
+            words = (
+                "was deleted and could not be created again" if is_gone else "was told to go and is not replaced yet"
+            )
             raise CollectionError(
-                f"{self.spec} was deleted and could not be created again ({error.message.rstrip('.')}); run this task "
+                f"{self.spec} {words} ({error.message.rstrip('.')}); run this task "
                 "again once that is mended, or create the pod from the manifest in this result.",
                 progress={"manifest": self.named_manifest()},
             ) from None
@@ -207,8 +225,15 @@ class PodWork:
         """Return the manifest as it can be created by hand. It holds no secret."""
         return {**self.manifest, "metadata": {**self.manifest["metadata"], "namespace": self.spec.namespace}}
 
-    def _poll(self, observe: Callable[[], Object | None], judge: Callable[[Object | None], PodVerdict]) -> None:
-        left = max(0, math.ceil(self.deadline - self.clock.monotonic()))
+    def _poll(
+        self,
+        observe: Callable[[], Object | None],
+        judge: Callable[[Object | None], PodVerdict],
+        *,
+        deadline: float | None = None,
+    ) -> None:
+        deadline = self.deadline if deadline is None else deadline
+        left = max(0, math.ceil(deadline - self.clock.monotonic()))
         poll(observe, judge, waiting_for=str(self.spec), options=replace(self.options, timeout=left), clock=self.clock)
 
     def record(self) -> dict[str, Any]:

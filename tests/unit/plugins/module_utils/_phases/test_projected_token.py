@@ -425,6 +425,91 @@ def test_a_pod_that_is_lost_after_all_is_handed_over_as_a_manifest():
     assert error.progress["pod"]["uid"] is None
 
 
+def test_a_pod_that_takes_too_long_to_go_is_handed_over_as_a_manifest():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.get = stretch(cluster, looks=1000)
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert error.message == (
+        "Pod demo/nginx was told to go and is not replaced yet (Waiting for Pod demo/nginx did not end within 60 s; last "
+        "seen: Pod demo/nginx is being deleted); run this task again once that is mended, or create the pod from the "
+        "manifest in this result."
+    )
+    assert error.progress["manifest"]["metadata"] == {"name": "nginx", "namespace": "demo"}
+    assert (error.progress["changed"], error.progress["action"]) == (True, "deleted")
+    assert cluster.writes == ["try", "delete uid-1"]
+
+
+def test_an_error_while_the_old_pod_goes_is_handed_over_as_a_manifest_too():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.delete
+
+    def delete(*args, **more):
+        plain(*args, **more)
+        cluster.fail("get Pod", api_error(403, "somebody has changed the permissions"))
+
+    cluster.delete = delete
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert "somebody has changed the permissions" in error.message
+    assert error.progress["manifest"]["spec"] == build_pod(ask(audience="x"))["spec"]
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_a_deletion_whose_answer_was_lost_is_a_change(status):
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.delete
+
+    def delete(*args, **more):
+        plain(*args, **more)
+        raise api_error(status, "the answer was lost")
+
+    cluster.delete = delete
+    cluster.fail("create", api_error(403, "no"))
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.progress["changed"], error.progress["action"]) == (True, "deleted")
+    assert "manifest" in error.progress
+
+
+def test_a_pod_that_went_by_itself_is_handed_over_as_a_manifest_too():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.create
+
+    def create(*args, dry_run=False, **more):
+        found = plain(*args, dry_run=dry_run, **more)
+        if dry_run:
+            cluster.pod = None
+            cluster.fail("create", api_error(403, "no"))
+        return found
+
+    cluster.create = create
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.progress["changed"], "manifest" in error.progress) == (False, True)
+
+
+def test_a_deletion_that_is_not_permitted_costs_nothing():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.fail("delete", api_error(403, 'User "jane" cannot delete resource "pods"', verb="delete"))
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.status, error.progress["changed"]) == (403, False)
+    assert "manifest" not in error.progress
+
+
+def test_creation_has_time_of_its_own():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.get = stretch(cluster, looks=28)
+    cluster.fail("create", *[api_error(503)] * 10)
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert cluster.pod["metadata"]["uid"] == "uid-2"
+    assert cluster.writes.count("create") == 11
+    assert isinstance(error, WaitTimedOut)
+    assert error.progress["action"] == "recreated"
+
+
 PASSING = [api_error(0, "Connection refused"), api_error(503), api_error(409, "try again", reason="Conflict")]
 
 
