@@ -138,7 +138,9 @@ options:
       - When a pod that is there is deleted and created anew. Each value includes the ones before.
       - V(never) fails when the pod differs from what is asked for, or has finished.
       - V(when_changed) re-creates it then.
-      - V(when_issuer_changed) re-creates it also when its token names another issuer than O(issuer).
+      - V(when_issuer_changed) re-creates it also when its token names another issuer than O(issuer). Before a pod is
+        deleted, new tokens of O(service_account) must name O(issuer), or else it fails; this needs the permission to
+        C(create) C(serviceaccounts/token).
     type: str
     choices: [never, when_changed, when_issuer_changed]
     default: never

@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from .._client import Cluster
-from .._clock import Clock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_mounted_claims, read_wanted_issuer
-from .._model import Outcome
+from .._facts import read_mounted_claims, read_token_issuers, read_wanted_issuer
+from .._model import Outcome, Probe
 from .._plan.projected_token import (
     PodPlan,
     PodSpec,
@@ -30,8 +30,10 @@ from .._plan.projected_token import (
     plan_removal,
     select_pod,
 )
+from .rollout import PROBE_COUNT
 
 Object = Mapping[str, Any]
+FoundT = TypeVar("FoundT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,14 +147,37 @@ class PodWork:
 
     def try_out(self) -> None:
         """Return when admission would let the new pod in. Raises Refused, with nothing changed, when not."""
-        try:
-            try_out_pod(self.cluster, build_trial(self.manifest), self.spec.namespace)
-        except ApiError as error:
-            if is_objection(error.status, error.words):
-                raise Refused(
-                    f"{self.spec} was not re-created and the old one not touched, since the new one would be refused: "
-                    f"{error.message}"
-                ) from None
+
+        def attempt() -> None:
+            try:
+                try_out_pod(self.cluster, build_trial(self.manifest), self.spec.namespace)
+            except ApiError as error:
+                if error.is_transient or error.is_unauthorized:
+                    raise
+                if is_objection(error.status, error.words):
+                    raise Refused(
+                        f"{self.spec} was not re-created and the old one not touched, since the new one would be "
+                        f"refused: {error.message}"
+                    ) from None
+
+        self._retry(attempt, waiting_for=f"the dry run of {self.spec}")
+
+    def require_token_issuer(self) -> None:
+        """Return when new tokens name the issuer that is asked for. Raises Refused, with nothing changed, when not."""
+        if self.issuer is None:
+            return
+        probe = Probe(service_account=self.spec.service_account, namespace=self.spec.namespace)
+        issuers = self._retry(
+            lambda: read_token_issuers(self.cluster, probe, count=PROBE_COUNT),
+            waiting_for=f"a new token for {self.spec}",
+        )
+        others = sorted(set(issuers) - {self.issuer})
+        if others:
+            raise Refused(
+                f"{self.spec} was not re-created and the old one not touched, since a new token still names the issuer "
+                f"{', '.join(others)}, not {self.issuer}; wait for the kube-apiservers with "
+                "bound_tokens.openshift.kube_apiserver_rollout, then run this task again."
+            )
 
     def create(self) -> None:
         """Create the pod; errors that pass by themselves are borne, and what they hid is found again.
@@ -182,6 +207,7 @@ class PodWork:
 
     def recreate(self, pod: Object) -> None:
         """Replace ``pod``. Once it was told to go, an error that leaves no new one holds its manifest."""
+        self.require_token_issuer()
         self.try_out()
         is_gone = False
         try:
@@ -232,9 +258,16 @@ class PodWork:
         *,
         deadline: float | None = None,
     ) -> None:
+        poll(observe, judge, waiting_for=str(self.spec), options=self._options_until(deadline), clock=self.clock)
+
+    def _retry(self, read: Callable[[], FoundT], *, waiting_for: str) -> FoundT:
+        """Return what ``read`` returns; errors that pass by themselves are borne as long as there is time left."""
+        return retry(read, waiting_for=waiting_for, options=self._options_until(None), clock=self.clock)
+
+    def _options_until(self, deadline: float | None) -> WaitOptions:
+        """Return the options for a wait until ``deadline``, by default that of the whole work."""
         deadline = self.deadline if deadline is None else deadline
-        left = max(0, math.ceil(deadline - self.clock.monotonic()))
-        poll(observe, judge, waiting_for=str(self.spec), options=replace(self.options, timeout=left), clock=self.clock)
+        return replace(self.options, timeout=max(0, math.ceil(deadline - self.clock.monotonic())))
 
     def record(self) -> dict[str, Any]:
         """Return the pod as last seen, in the shape that projected_token_pod documents as ``pod``."""
