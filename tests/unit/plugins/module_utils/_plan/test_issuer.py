@@ -59,6 +59,9 @@ BAD = [
     ("https://-x.example", "has no valid host name"),
     ("https://x..example", "has no valid host name"),
     ("https://[not-an-address]", "is not a well-formed URL|has no valid host name"),
+    ("https://[fe80::1%eth0]", "has no valid host name"),
+    ("https://[::1]x", "is not a well-formed URL|has no valid host name"),
+    ("https://[::1]x:443", "is not a well-formed URL|has no valid host name"),
     ("https://x\n", "contains whitespace or a control character"),
     ("https://x\u200b", "contains whitespace or a control character"),
 ]
