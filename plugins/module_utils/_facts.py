@@ -111,6 +111,14 @@ def read_token_issuers(cluster: Cluster, probe: Probe, *, count: int) -> tuple[s
     return tuple(c.get("iss", "") for c in claims)
 
 
+def read_token(cluster: Cluster, probe: Probe) -> tuple[str, str | None]:
+    """Return the issuer and the key ID that a new token names."""
+    claims, key_id = cluster.request_token(
+        probe.service_account, probe.namespace, audience=PROBE_AUDIENCE, expiration_seconds=PROBE_SECONDS
+    )
+    return claims.get("iss", ""), key_id
+
+
 def read_optional(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
     """Return an object that only a check looks at; empty where it or its kind does not exist or may not be read."""
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .._client import Cluster
@@ -13,11 +14,13 @@ from .._clock import Clock, WaitOptions, poll
 from .._effects import keep_trusted, set_issuer
 from .._errors import ApiError, Refused
 from .._facts import (
+    read_cluster_key_ids,
+    read_discovery_issuer,
     read_issuer,
     read_kube_apiserver,
     read_preflight,
     read_rollout,
-    read_token_issuers,
+    read_token,
     require_openshift,
 )
 from .._model import (
@@ -31,7 +34,7 @@ from .._model import (
     format_time,
     trusted_issuers_of,
 )
-from .._plan.issuer import IssuerPlan, IssuerRequest, find_poisoned, former_places
+from .._plan.issuer import IssuerPlan, IssuerRequest, find_poisoned, former_places, judge_keys
 from .._plan.preflight import judge_preflight
 from .._plan.rollout import judge_rollout
 
@@ -187,10 +190,34 @@ def _removal_records(trusted: Sequence[TrustedIssuer], places: Mapping[int, str]
 
 
 def describe_issuer(cluster: Cluster, *, probe: Probe | None) -> dict[str, Any]:
-    """Return the record of the issuer as it is now, with the issuer that a new token names when a probe is given."""
+    """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says."""
     require_openshift(cluster)
-    token_issuers = read_token_issuers(cluster, probe, count=1) if probe else (None,)
-    return {**issuer_record(read_issuer(cluster)), "token_issuer": token_issuers[0]}
+    token_issuer, token_key_id = read_token(cluster, probe) if probe else (None, None)
+    facts, now = read_issuer(cluster), cluster.server_time()
+    discovery_issuer, key_ids = read_discovery_issuer(cluster), read_cluster_key_ids(cluster)
+    keys_agree = None
+    if token_issuer is not None:
+        keys_agree = judge_keys(
+            token_issuer=token_issuer, token_key_id=token_key_id, discovery_issuer=discovery_issuer, key_ids=key_ids
+        )
+    first = min((i.expires for i in facts.former if i.expires), default=None)
+    return {
+        **issuer_record(facts),
+        "former": [{**i.record(), "seconds_left": _seconds_left(i.expires, now)} for i in facts.former],
+        "trusts_former": facts.trusted is not None,
+        "next_rollout_at": format_time(first),
+        "seconds_left": _seconds_left(first, now),
+        "read_at": format_time(now),
+        "token_issuer": token_issuer,
+        "token_key_id": token_key_id,
+        "discovery_issuer": discovery_issuer,
+        "key_ids": None if key_ids is None else sorted(key_ids),
+        "keys_agree": keys_agree,
+    }
+
+
+def _seconds_left(moment: datetime | None, now: datetime | None) -> int | None:
+    return None if moment is None or now is None else max(0, int((moment - now).total_seconds()))
 
 
 def issuer_record(facts: IssuerFacts) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .._client import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
+from .._facts import read_caller, read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
 from .._model import OwnerFacts, PodFacts, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
@@ -149,6 +149,7 @@ def renew_pods(
         for plan in read_plans(cluster, request, started_before)
     ]
     try:
+        spare_own_pod(cluster, [r.plan for r in renewals])
         require_permissions(cluster, request, [r.plan for r in renewals])
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
@@ -157,6 +158,17 @@ def renew_pods(
         error.progress = _result(renewals, started_before, check_mode=check_mode)
         raise
     return _result(renewals, started_before, check_mode=check_mode)
+
+
+def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
+    """Return when no planned pod is the one that our own token is bound to. Raises Refused: it would end this run."""
+    caller = read_caller(cluster)
+    own = next((p for plan in plans for p in plan.targets if caller.pod_uid and p.uid == caller.pod_uid), None)
+    if own:
+        raise Refused(
+            f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run has its credentials: "
+            f"it would end the run; leave it out with exclude_namespaces: [{own.namespace}] and renew it from elsewhere."
+        )
 
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:

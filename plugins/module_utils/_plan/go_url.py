@@ -57,13 +57,14 @@ def _find_in_authority(authority: str) -> str | None:
 
 def _find_in_brackets(host: str) -> str | None:
     address, bracket, port = host.rpartition("]")
-    if not host.startswith("[") or not bracket:
+    if host.rfind("[") or not bracket:
         return "misplaced bracket in host"
     if not _PORT.fullmatch(port):
         return "invalid port"
     address, _percent, zone = address[1:].partition("%25")
     try:
-        is_address = ipaddress.ip_address(address).version == 6
+        # Python takes an unescaped zone, Go does not.
+        is_address = "%" not in address and ipaddress.ip_address(address).version == 6
     except ValueError:
         is_address = False
     if not is_address:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,7 +79,9 @@ def _find_problem(issuer: str) -> str | None:
         return "contains a comma, at which kube-apiservers split their list of audiences"
     if not _PATH.match(parts.path):
         return "has a path that is not well-formed"
-    return None
+    # What Python's parser lets pass, such as https://[::1]!443, a kube-apiserver may not.
+    problem = find_go_url_problem(issuer)
+    return problem and f"is not a well-formed URL ({problem})"
 
 
 def find_poison(name: str, before: Sequence[str] = ()) -> str | None:
@@ -169,6 +171,15 @@ class IssuerPlan:
     @property
     def has_changes(self) -> bool:
         return self.patch is not None or self.repairs
+
+
+def judge_keys(
+    *, token_issuer: str, token_key_id: str | None, discovery_issuer: str | None, key_ids: Collection[str] | None
+) -> bool | None:
+    """Return whether a new token can be verified by what the API servers publish; None when they publish nothing."""
+    if discovery_issuer is None or key_ids is None:
+        return None
+    return discovery_issuer == token_issuer and token_key_id in key_ids
 
 
 def former_places(trusted: Sequence[TrustedIssuer], wanted: str) -> dict[int, str]:

@@ -51,6 +51,8 @@ BAD = [
     ("https://x#", "contains a fragment"),
     ("https://x/", "ends with a slash"),
     ("https://x/a,b", "contains a comma"),
+    ("https://[::1]!443", "is not a well-formed URL"),
+    ("https://[fe80::1%)5eth0]", "is not a well-formed URL|has no valid host name"),
     ("https://x//y", "has a path that is not well-formed"),
     ("https://user:secret@x", "contains user information"),
     ("https://-x.example", "has no valid host name"),
