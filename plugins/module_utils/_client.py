@@ -45,6 +45,8 @@ PAGE_SIZE = 500
 #: Of a document outside the cluster; a key set holds some hundred bytes per key.
 MAX_DOCUMENT_BYTES = 262_144
 MAX_REDIRECTS = 5
+#: Of a discovery document and of a key set; API servers answer 406 to who does not name theirs.
+DOCUMENT_TYPES = "application/json, application/jwk-set+json"
 
 #: Channels of an exec session; the error channel ends with a Status object.
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
@@ -182,7 +184,7 @@ class Cluster:
 
     def get_document(self, path: str) -> dict[str, Any]:
         """Return a JSON object that is served outside the API groups, such as /openid/v1/jwks."""
-        return self._send("get", path, "get", path)[0]
+        return self._send("get", path, "get", path, header_params={"Accept": DOCUMENT_TYPES})[0]
 
     def server_time(self) -> datetime | None:
         """Return the time on an API server's clock, in whole seconds; None when it does not tell."""
@@ -369,7 +371,7 @@ def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: flo
                 answer = pool.request(
                     "GET",
                     url,
-                    headers={"Accept": "application/json", "User-Agent": "bound_tokens.openshift"},
+                    headers={"Accept": f"{DOCUMENT_TYPES}, */*", "User-Agent": "bound_tokens.openshift"},
                     timeout=urllib3.Timeout(total=left),
                     redirect=False,
                     retries=False,

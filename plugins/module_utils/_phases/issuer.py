@@ -70,6 +70,11 @@ def apply_issuer(cluster: Cluster, request: IssuerRequest, *, check_mode: bool, 
     """Carry out ``request`` and return the module's result. Raises Refused when that is not safe now."""
     require_openshift(cluster)
     plan = IssuerPlan(facts=read_issuer(cluster), after=request.wanted, repair=request.repair_trusted)
+    if request.revoke_former and plan.patch:
+        raise Refused(
+            f"No former issuer was revoked, because {request.wanted} is not the cluster's issuer yet; set it, wait for its "
+            "rollout and renew what holds tokens first."
+        )
     findings = find_obstacles(cluster, plan, request, clock) if plan.has_changes else []
     removed = _removal_records(plan.facts.trusted or (), plan.poisoned if plan.repair else {})
     result = {

@@ -86,6 +86,7 @@ class AnsweringClient:
 
     def request(self, method, path, **options):
         self.asked.append((method, path, options.get("body"), options.get("content_type")))
+        self.accepted = options.get("header_params", {}).get("Accept")
         return SimpleNamespace(data=json.dumps(self.answer), headers=self.headers)
 
 
@@ -123,6 +124,8 @@ def test_a_document_outside_the_groups_is_read():
     cluster = answering({"keys": []})
     assert cluster.get_document("/openid/v1/jwks") == {"keys": []}
     assert cluster._dynamic.asked[0][:2] == ("get", "/openid/v1/jwks")
+    # a kube-apiserver answers 406 otherwise
+    assert cluster._dynamic.accepted == "application/json, application/jwk-set+json"
 
 
 TOKEN = make_token({"iss": "https://a.example", "exp": 1})

@@ -47,6 +47,9 @@ def write_certificate(folder):
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append((self.path, dict(self.headers)))
+        if self.path == "/keys" and "application/jwk-set+json" not in self.headers["Accept"]:
+            self.send_error(406)  # as a kube-apiserver does
+            return
         status, headers, body = self.server.answers.get(self.path, (404, {}, b""))
         self.send_response(status)
         for name, value in headers.items():

@@ -169,6 +169,13 @@ def test_an_operator_that_does_not_react_is_told():
         apply(cluster, repair_trusted=True)
 
 
+def test_an_operator_that_does_not_take_a_revocation_over_is_told():
+    cluster = FakeCluster(trusted=(A, B), reacts=False)
+    with pytest.raises(WaitTimedOut, match="did not end within 120 s"):
+        apply(cluster, wanted=A, revoke_former=True)
+    assert cluster.entries == [{"name": A}]
+
+
 def test_poison_is_refused_without_the_option():
     cluster = FakeCluster(trusted=(A, POISON))
     with pytest.raises(Refused, match="repair_trusted: true") as caught:
@@ -214,8 +221,11 @@ def test_former_issuers_are_revoked_when_the_wanted_one_is_everywhere():
 
 def test_nothing_is_revoked_before_the_wanted_issuer_is_everywhere():
     cluster = FakeCluster(trusted=(A, B))
-    with pytest.raises(Refused, match=f"No former issuer was revoked, because the rollout to the issuer {B} is not"):
+    with pytest.raises(Refused, match=f"No former issuer was revoked, because {B} is not the cluster's issuer yet"):
         apply(cluster, wanted=B, revoke_former=True)
+    cluster.observed, cluster.reacts = [B], False
+    with pytest.raises(Refused, match=f"No former issuer was revoked, because the rollout to the issuer {A} is not"):
+        apply(cluster, wanted=A, revoke_former=True)
     assert cluster.writes == []
 
 

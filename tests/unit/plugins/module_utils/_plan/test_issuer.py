@@ -132,6 +132,8 @@ POISON = [
     ("https://[not-an-address]", "contains a colon and is no valid URL (no IPv6 address in brackets)"),
     ("https://a:1:2", "contains a colon and is no valid URL (invalid port)"),
     ("https://x\n", "contains a colon and is no valid URL (invalid control character)"),
+    ("//x y:1", "contains a colon and is no valid URL (invalid character in host)"),
+    ("///x y:1", None),
     ("https://x%20y", "contains a colon and is no valid URL (invalid escape in host)"),
     ("", "is empty"),
     ('a"b', "contains a quotation mark, with which the flag api-audiences can't be parsed"),
