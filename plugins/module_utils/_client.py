@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -47,13 +48,15 @@ MAX_DOCUMENT_BYTES = 262_144
 MAX_REDIRECTS = 5
 #: Of a discovery document and of a key set; API servers answer 406 to who does not name theirs.
 DOCUMENT_TYPES = "application/json, application/jwk-set+json"
+#: Bytes that a command in a container may print; what is asked for is one token's claims.
+MAX_OUTPUT = 65536
 
 #: Channels of an exec session; the error channel ends with a Status object.
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
 #: How container runtimes say that an image lacks the program.
 _CANNOT_START = ("executable file not found", "no such file or directory", "permission denied")
 
-_LIBRARY_NOISE = re.compile(r"^.*\[(Errno|SSL:)[^\]]*\] |^.*>: | \(_ssl\.c:\d+\)\s*$", re.DOTALL)
+_LIBRARY_NOISE = re.compile(r"^.*\[(Errno|SSL:)[^\]]*\] |^.*>: | \(_ssl\.c:\d+\)\s*$|['\"]\)+$", re.DOTALL)
 
 #: Every kind the collection works with: group, version, plural, namespaced. Knowing them saves the discovery
 #: requests, which fail while API servers restart.
@@ -123,7 +126,8 @@ class Cluster:
         for header, value in _headers(options).items():
             self._api.set_default_header(header, value)
         self._dynamic = DynamicClient(self._api, discoverer=_NoDiscovery)
-        self.host = self._configuration.host
+        #: The API server's URL without a user's name and password.
+        self.host = _without_user(self._configuration.host)
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return the object, None when it does not exist. A missing API is an ApiError all the same."""
@@ -141,18 +145,27 @@ class Cluster:
     def list(
         self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> Iterator[dict[str, Any]]:
-        """Yield all objects of a kind, page by page."""
+        """Return all objects of a kind as they were at one moment; they are read page by page."""
         query: dict[str, Any] = {"limit": PAGE_SIZE}
         if label_selector:
             query["labelSelector"] = label_selector
         if field_selector:
             query["fieldSelector"] = field_selector
+        found: list[dict[str, Any]] = []
         while True:
-            page = self._request("list", "get", kind, None, namespace, query=query)
-            yield from page.get("items") or ()
+            try:
+                page = self._request("list", "get", kind, None, namespace, query=query)
+            except ApiError as error:
+                if error.status != 410 or "continue" not in query:
+                    raise
+                # The moment that the pages are of is too long ago for the server: all at once then.
+                query = {name: value for name, value in query.items() if name not in ("continue", "limit")}
+                found = []
+                continue
+            found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
-                return
+                return iter(found)
             query = {**query, "continue": token}
 
     def create(
@@ -188,9 +201,9 @@ class Cluster:
 
     def server_time(self) -> datetime | None:
         """Return the time on an API server's clock, in whole seconds; None when it does not tell."""
-        _version, headers = self._send("get", "/version", "get", "/version")
+        _version, answer = self._send("get", "/version", "get", "/version")
         try:
-            return parsedate_to_datetime(headers["Date"])
+            return parsedate_to_datetime(answer.headers["Date"])
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -256,12 +269,12 @@ class Cluster:
         Raises CommandFailed when it could not be started or failed, ApiError when the cluster did not carry it out.
         """
         query = [("command", c) for c in command] + [("container", container), ("stdout", "true"), ("stderr", "true")]
-        url = f"{self.host}{_path('Pod', pod, namespace, 'exec')}?{urlencode(query)}"
+        url = f"{self._configuration.host}{_path('Pod', pod, namespace, 'exec')}?{urlencode(query)}"
         verb, target = "run a command in", f"container {container} of {describe_target('Pod', pod, namespace)}"
         try:
             session = self._open_websocket(url, timeout)
             try:
-                channels = _read_channels(session)
+                channels = _read_channels(session, timeout)
             finally:
                 session.close()
             status = json.loads(channels.get(_ERROR, "{}"))
@@ -295,6 +308,8 @@ class Cluster:
             sslopt=tls,
             header=[f"{name}: {value}" for name, value in headers.items()],
             subprotocols=["v4.channel.k8s.io"],
+            # A redirect would take the credentials along.
+            redirect_limit=0,
             **(websocket_proxycare({}, settings, url, headers) if settings.proxy or settings.proxy_headers else {}),
         )
 
@@ -322,19 +337,23 @@ class Cluster:
             query_params=list((query or {}).items()),
         )[0]
 
-    def _send(
-        self, verb: str, target: str, method: str, path: str, **options: Any
-    ) -> tuple[dict[str, Any], Mapping[str, str]]:
-        """Return the JSON object that was answered, and the answer's headers."""
+    def _send(self, verb: str, target: str, method: str, path: str, **options: Any) -> tuple[dict[str, Any], Any]:
+        """Return the JSON object that was answered, and the whole answer."""
         try:
             response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
-            answer = json.loads(response.data)
-        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, target, error) from None
-        if not isinstance(answer, dict):
+        except ValueError:
+            # The library's own words would hold the header, and with it the token.
+            raise InvalidOption(
+                f"Could not {verb} {target}: the request could not be made; check that the token in the kubeconfig and "
+                "the users and groups to impersonate hold no line break or other special character."
+            ) from None
+        answer = _parse_object(response.data)
+        if answer is None:
             words = "the answer is not a Kubernetes object"
             raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
-        return answer, response.headers
+        return answer, response
 
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
@@ -412,6 +431,14 @@ def _read_bounded(answer: Any, url: str, deadline: float, clock: Clock) -> bytes
             raise CollectionError(f"{url} could not be read in time")
 
 
+def _parse_object(data: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(data)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
 def _path(kind: str, name: str | None, namespace: str | None, subresource: str = "") -> str:
     group, version, plural, namespaced = KINDS[kind]
     parts = ["apis", group, version] if group else ["api", version]
@@ -457,10 +484,16 @@ def _connection_words(error: Exception) -> str:
     return words[:-1] if words.endswith(")") and "(" not in words else words
 
 
-def _read_channels(session: Any) -> dict[int, str]:
-    """Return the text of each channel of a finished exec session (protocol v4.channel.k8s.io)."""
+def _read_channels(session: Any, seconds: float) -> dict[int, str]:
+    """Return the text of each channel of a finished exec session (protocol v4.channel.k8s.io).
+
+    Raises TimeoutError for a command that does not end in time or says too much.
+    """
     channels: dict[int, bytes] = {}
+    deadline = time.monotonic() + seconds
     while True:
+        if time.monotonic() > deadline or sum(map(len, channels.values())) > MAX_OUTPUT:
+            raise TimeoutError(f"the command did not end within {seconds:g} s and {MAX_OUTPUT} bytes of output")
         operation, data = session.recv_data()
         if operation == websocket.ABNF.OPCODE_CLOSE:
             return {channel: text.decode("utf-8", "replace") for channel, text in channels.items()}
@@ -503,8 +536,10 @@ def _load_configuration(options: ConnectionOptions) -> Any:
     try:
         if not options.is_self_contained:
             _load_credentials(configuration, options)
-    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
-        _fail_kubeconfig(options, error)
+    except yaml.YAMLError:
+        _fail_kubeconfig(options, "it is not YAML")
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        _fail_kubeconfig(options, str(error))
     if options.host:
         configuration.host = options.host
     if options.api_key:
@@ -525,6 +560,7 @@ def _load_configuration(options: ConnectionOptions) -> Any:
         configuration.proxy_headers = urllib3.util.make_headers(**dict[str, Any](options.proxy_headers))
     if configuration.verify_ssl is False:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    _check_certificates(configuration)
     # The one waiting loop decides what is tried again; a hidden retry underneath would stretch its deadline.
     configuration.retries = False
     return configuration
@@ -548,9 +584,32 @@ def _load_credentials(configuration: Any, options: ConnectionOptions) -> None:
             loaders.load_kube_config(**settings)
 
 
-def _fail_kubeconfig(options: ConnectionOptions, error: Exception) -> NoReturn:
+def _check_certificates(configuration: Any) -> None:
+    """Raises InvalidOption for certificate files that can't be used, which no waiting would mend."""
+    try:
+        tried = f"the CA certificates {configuration.ssl_ca_cert}"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if configuration.ssl_ca_cert:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            tried = f"the client certificate {configuration.cert_file} and its key {configuration.key_file}"
+            context.load_cert_chain(configuration.cert_file, configuration.key_file or None)
+    except (OSError, ValueError) as error:
+        raise InvalidOption(
+            f"Could not load {tried}: {_LIBRARY_NOISE.sub('', str(error))}; "
+            "check ca_cert, client_cert and client_key, or those in the kubeconfig."
+        ) from None
+
+
+def _without_user(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _fail_kubeconfig(options: ConnectionOptions, words: str) -> NoReturn:
     where = f" {options.kubeconfig}" if isinstance(options.kubeconfig, str) else ""
-    words = " ".join(str(error).split()).rstrip(".")
+    words = " ".join(words.split()).rstrip(".")
     raise InvalidOption(
         f"Could not load the kubeconfig{where}: {words}; "
         "set kubeconfig, K8S_AUTH_KUBECONFIG or KUBECONFIG to a readable one, or give host and api_key."

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ._errors import ApiError, WaitFailed, WaitTimedOut
 from ._model import Outcome
@@ -55,6 +55,9 @@ class WaitOptions:
     unauthorized_grace: float = 0.0
 
 
+#: For reads that wait for nothing but an API server that is being restarted. Wrong credentials are told at once.
+READ_OPTIONS = WaitOptions(timeout=120.0, interval=2.0)
+
 FactsT = TypeVar("FactsT")
 VerdictT = TypeVar("VerdictT", bound=Verdict)
 
@@ -67,11 +70,13 @@ def poll(
     options: WaitOptions,
     clock: Clock,
     on_verdict: Callable[[VerdictT], None] = lambda verdict: None,
+    has_progressed: Callable[[VerdictT], bool] | None = None,
 ) -> VerdictT:
     """Return the first verdict whose outcome is DONE.
 
     Looks before the first sleep and once more after the deadline. Errors that pass by themselves are borne until
     the deadline, others are raised at once. Raises WaitFailed for a verdict FAILED, WaitTimedOut at the deadline.
+    Where ``has_progressed`` says so of a verdict WAITING, the time counts anew.
     """
     deadline = clock.monotonic() + options.timeout
     unauthorized_since: float | None = None
@@ -99,8 +104,35 @@ def poll(
                 return verdict
             if verdict.outcome is Outcome.FAILED:
                 raise WaitFailed(f"Waiting for {waiting_for} ended: {verdict.message}")
+            if has_progressed is not None and has_progressed(verdict):
+                deadline, is_last_look = clock.monotonic() + options.timeout, False
         if is_last_look:
-            raise WaitTimedOut(
-                f"Waiting for {waiting_for} did not end within {options.timeout:g} s; last seen: {last_message}"
-            )
+            how = "did not end within" if has_progressed is None else "has seen no progress for"
+            raise WaitTimedOut(f"Waiting for {waiting_for} {how} {options.timeout:g} s; last seen: {last_message}")
         clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer(Generic[FactsT]):
+    """The verdict on a read that came to its end."""
+
+    facts: FactsT
+    outcome: Outcome = Outcome.DONE
+    message: str = "it was read"
+
+
+def retry(
+    read: Callable[[], FactsT],
+    *,
+    clock: Clock,
+    waiting_for: str = "the cluster to be read",
+    options: WaitOptions = READ_OPTIONS,
+) -> FactsT:
+    """Return what ``read`` returns, as soon as no error that passes by itself interrupts it; it starts over after one.
+
+    Errors that stay are raised at once. Raises WaitTimedOut, with the last error's words, at the deadline.
+    """
+    answer: _Answer[FactsT] = poll(
+        read, lambda facts: _Answer(facts=facts), waiting_for=waiting_for, options=options, clock=clock
+    )
+    return answer.facts

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ._claims import decode_payload
@@ -53,6 +54,8 @@ PROBE_SECONDS = 600
 
 #: The kinds of pod owners that say how many pods they want, by API group.
 OWNER_KINDS = {"ReplicaSet": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "ReplicationController": ""}
+#: Where a pod that is given a service account's token finds the name of its own namespace.
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: More namespaces than this are read in one go instead of one by one.
 MAX_SINGLE_READS = 10
 
@@ -261,8 +264,18 @@ def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
 
 
 def read_own_namespace(cluster: Cluster) -> str | None:
-    """Return the namespace of the service account that is used here; None for any other user."""
-    return read_caller(cluster).namespace or None
+    """Return the namespace that the automation runs in; None where nothing tells.
+
+    It is the one of the service account that is used here; for any other user, such as one with a client certificate,
+    the one of the pod that this runs in.
+    """
+    namespace = read_caller(cluster).namespace
+    if namespace:
+        return namespace
+    try:
+        return NAMESPACE_FILE.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
 
 
 def read_namespaces(cluster: Cluster, names: Collection[str] | None) -> list[str]:

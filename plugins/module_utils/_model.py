@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -12,6 +13,9 @@ from typing import Any
 
 #: What an empty ``spec.serviceAccountIssuer`` means (openshift/api, config/v1/types_authentication.go).
 DEFAULT_ISSUER = "https://kubernetes.default.svc"
+
+
+_FRACTION = re.compile(r"\.\d+")
 
 
 class Outcome(enum.Enum):
@@ -26,7 +30,8 @@ def parse_time(text: str | None) -> datetime | None:
     """Return an API timestamp (RFC 3339, UTC) as an aware datetime; None for None or an empty text."""
     if not text:
         return None
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    # Python 3.10 knows neither Z nor a fraction of other than three or six digits.
+    moment = datetime.fromisoformat(_FRACTION.sub(lambda m: f"{m[0]:0<7}"[:7], text).replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ._client import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
-from ._errors import ApiError, CollectionError
+from ._errors import ApiError, CollectionError, InvalidOption
 from ._model import Probe
-from ._options import AUTH_ARG_SPEC, connection_options
+from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
 
 #: A token is refused by API servers that do not know its issuer yet or any more; a rollout takes about this long.
 UNAUTHORIZED_GRACE = 1800.0
@@ -45,12 +45,30 @@ class Context:
     warn: Callable[[str], None]
 
     def wait_options(self) -> WaitOptions:
-        """Return the task's wait_timeout and wait_sleep."""
+        """Return the task's wait_timeout and wait_sleep. Raises InvalidOption for those that would be no wait."""
+        if self.params["wait_sleep"] < 1 or self.params["wait_timeout"] < 0:
+            raise InvalidOption("Give a wait_sleep of at least 1 second and a wait_timeout of at least 0 seconds.")
         return WaitOptions(
             timeout=self.params["wait_timeout"],
             interval=self.params["wait_sleep"],
             unauthorized_grace=UNAUTHORIZED_GRACE,
         )
+
+
+class _Module(AnsibleModule):
+    """Hides the secrets that Ansible can't know of, before anything is logged or fails, be it over a mistyped option."""
+
+    def _hide_secrets(self) -> None:
+        self.no_log_values.update(known_secrets(getattr(self, "params", None) or {}, os.environ))
+
+    def _log_invocation(self) -> None:
+        self._hide_secrets()
+        super()._log_invocation()
+
+    def fail_json(self, msg: str, **more: Any) -> NoReturn:
+        self._hide_secrets()
+        super().fail_json(msg, **more)
+        raise AssertionError("fail_json ends the process")
 
 
 def run_module(
@@ -65,16 +83,14 @@ def run_module(
     ``check`` looks at the options before anything is sent. ``rules`` are AnsibleModule's (required_if and its kin).
     Errors that are not a CollectionError are bugs and keep their traceback.
     """
-    module = AnsibleModule(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
+    module = _Module(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
     try:
         check(module.params)
-        connection = connection_options(module.params, os.environ)
-        module.no_log_values.update(connection.secrets())
         result = body(
             Context(
                 params=module.params,
                 check_mode=module.check_mode,
-                cluster=Cluster(connection),
+                cluster=Cluster(connection_options(module.params, os.environ)),
                 clock=SystemClock(),
                 warn=module.warn,
             )

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
 
+from ._errors import InvalidOption
+
 ArgumentSpec = dict[str, dict[str, t.Any]]
 
 PROXY_HEADERS_ARG_SPEC: ArgumentSpec = {
@@ -42,6 +44,9 @@ WAIT_ARG_SPEC: ArgumentSpec = {
     "wait_timeout": {"type": "int", "default": 120},
 }
 """Defaults of kubernetes.core; a module that waits for something slower overrides them, also in its documentation."""
+
+MIN_LINE = 8
+"""A shorter line of a secret is left to be seen: hiding it would hide half of every output."""
 
 _FALSE = frozenset({"0", "false", "no"})
 _KUBECONFIG_SECRETS = frozenset(
@@ -85,9 +90,10 @@ class ConnectionOptions:
         """Every value that must not be shown, wherever it came from."""
         found = {self.api_key, self.password, *_url_passwords(self.host), *_url_passwords(self.proxy)}
         found.update(value for name, value in self.proxy_headers.items() if PROXY_HEADERS_ARG_SPEC[name].get("no_log"))
-        if isinstance(self.kubeconfig, Mapping):
-            found.update(_kubeconfig_secrets(self.kubeconfig))
-        return frozenset(value for value in found if value)
+        found.update(_kubeconfig_secrets(self.kubeconfig))
+        values = {value for value in found if value}
+        # Where a value is shown escaped, only its lines can be recognised.
+        return frozenset(values | {line for value in values for line in value.splitlines() if len(line) >= MIN_LINE})
 
     def __repr__(self) -> str:
         said = [f"{f.name}={self._shown(f.name)}" for f in fields(self) if getattr(self, f.name) not in (None, (), {})]
@@ -104,8 +110,63 @@ def connection_options(params: Mapping[str, t.Any], environ: Mapping[str, str]) 
     """Each option from the task, else from K8S_AUTH_<OPTION>, else from K8S_AUTH_<ALIAS>.
 
     The order and the reading of booleans are kubernetes.core's, so that one environment serves both collections; an
-    empty variable counts as unset. In `params`, None and a missing name mean the same.
+    empty variable counts as unset. In `params`, None and a missing name mean the same. Raises InvalidOption, which never
+    holds a secret, for values that can't be meant.
     """
+    options = ConnectionOptions(**_read(params, environ))
+    _check_kubeconfig(options.kubeconfig)
+    _check_host(options.host)
+    _check_header("api_key", options.api_key)
+    return options
+
+
+def known_secrets(params: Mapping[str, t.Any], environ: Mapping[str, str]) -> frozenset[str]:
+    """Every value that must not be shown, also of options that are not valid; never raises.
+
+    A kubeconfig that was given as text instead of a path is a secret as a whole.
+    """
+    try:
+        options = ConnectionOptions(**_read(params, environ))
+        secrets = options.secrets()
+    except (TypeError, ValueError, AttributeError):
+        return frozenset()
+    return secrets | {str(options.kubeconfig)} if is_content(options.kubeconfig) else secrets
+
+
+def is_content(kubeconfig: t.Any) -> bool:
+    """Tell whether a text is the content of a kubeconfig instead of its path."""
+    return isinstance(kubeconfig, str) and ("\n" in kubeconfig.strip() or kubeconfig.lstrip().startswith("{"))
+
+
+def _check_kubeconfig(kubeconfig: t.Any) -> None:
+    if is_content(kubeconfig):
+        raise InvalidOption(
+            "The option kubeconfig is the content of a file; give its path, or a dictionary (filter from_yaml)."
+        )
+    if kubeconfig is not None and not isinstance(kubeconfig, (str, Mapping)):
+        raise InvalidOption(
+            f"The option kubeconfig is a {type(kubeconfig).__name__}; give the path of a file, or a dictionary."
+        )
+
+
+def _check_host(host: str | None) -> None:
+    if host is None:
+        return
+    try:
+        parts = urlsplit(host)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise InvalidOption("The option host is not a URL; give one such as https://api.example.com:6443.")
+
+
+def _check_header(name: str, value: str | None) -> None:
+    if value is not None and not value.isprintable():
+        raise InvalidOption(f"The option {name} contains a line break or another character that a header can't carry.")
+
+
+def _read(params: Mapping[str, t.Any], environ: Mapping[str, str]) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {}
     for name, spec in AUTH_ARG_SPEC.items():
         value = params.get(name)
@@ -114,10 +175,13 @@ def connection_options(params: Mapping[str, t.Any], environ: Mapping[str, str]) 
         if value is not None:
             found[name] = value
     if "host" in found:
-        found["host"] = found["host"].rstrip("/")
+        found["host"] = found["host"].strip().rstrip("/")
+    if "api_key" in found:
+        # A token that was read from a file usually ends in a line break.
+        found["api_key"] = found["api_key"].strip()
     found["impersonate_groups"] = tuple(found.get("impersonate_groups", ()))
     found["proxy_headers"] = {k: v for k, v in found.get("proxy_headers", {}).items() if v is not None}
-    return ConnectionOptions(**found)
+    return found
 
 
 def _from_environment(name: str, spec: Mapping[str, t.Any], environ: Mapping[str, str]) -> t.Any:
@@ -150,6 +214,8 @@ def _kubeconfig_secrets(node: t.Any, *, is_secret: bool = False) -> Iterator[str
     """Values under the known secret names, and what a credential plugin is handed as environment, at any depth."""
     if isinstance(node, Mapping):
         for key, value in node.items():
+            if key in ("server", "proxy-url") and isinstance(value, str):
+                yield from _url_passwords(value)
             is_plugin_variable = key == "value" and "name" in node
             yield from _kubeconfig_secrets(value, is_secret=key in _KUBECONFIG_SECRETS or is_plugin_variable)
     elif isinstance(node, (list, tuple)):

@@ -15,13 +15,14 @@ description:
   - Renews only pods that hold a service account token and started before a moment, by default the end of the last
     rollout of the kube-apiservers. A second run finds nothing to do.
   - The order is platform operators, operands, ingress and monitoring, user namespaces, and at last the namespace that
-    the automation itself runs in.
+    the automation itself runs in, as its service account tells or else the pod that it runs in.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
     Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
     create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
-    the run itself has its credentials.
+    the run itself has its credentials. Waits for the end of a rollout that has begun since before it goes on to the next
+    namespace. Fails when the cluster is set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._attributes
@@ -80,7 +81,8 @@ options:
     type: int
   wait_timeout:
     description:
-      - How many seconds each namespace may take.
+      - How many seconds the renewal of a namespace may stand still. The time counts anew whenever one of its pods is
+        gone or an owner has more Ready pods than before, so that it need not grow with the number of pods.
       - When the time is up the module fails, with what was done so far in its result.
     type: int
     default: 600

@@ -138,7 +138,9 @@ options:
       - When a pod that is there is deleted and created anew. Each value includes the ones before.
       - V(never) fails when the pod differs from what is asked for, or has finished.
       - V(when_changed) re-creates it then.
-      - V(when_issuer_changed) re-creates it also when its token names another issuer than O(issuer).
+      - V(when_issuer_changed) re-creates it also when its token names another issuer than O(issuer). Before a pod is
+        deleted, new tokens of O(service_account) must name O(issuer), or else it fails; this needs the permission to
+        C(create) C(serviceaccounts/token).
     type: str
     choices: [never, when_changed, when_issuer_changed]
     default: never
@@ -167,6 +169,8 @@ options:
   wait_timeout:
     description:
       - Seconds after which all of the waiting fails, with the progress so far in RV(pod).
+      - The time that an old pod takes to go counts too, so give more than its C(terminationGracePeriodSeconds). When it
+        is not gone in time, no new one is created, and RV(manifest) is returned.
     default: 300
 seealso:
   - module: bound_tokens.openshift.kube_apiserver_rollout
@@ -302,7 +306,7 @@ pod:
         exp: 1790007200
 manifest:
   description: The pod as it was to be created, to create it by hand.
-  returned: when a pod was deleted and could not be created again
+  returned: when a pod was told to go and no new one was created
   type: dict
   sample: {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "nginx", "namespace": "demo"}}
 """

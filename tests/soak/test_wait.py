@@ -34,7 +34,8 @@ def test_the_wait_is_right_whatever_came_before(lab, number):
         pytest.skip("passed before")
     chance = random.Random(f"{SEED}-{number}")
     edits = [
-        (chance.choice(ISSUERS), chance.choice([0, 0.1, chance.uniform(0, 90)])) for _ in range(chance.randint(1, 3))
+        (chance.choice(ISSUERS), chance.choice([0, 0.1, chance.uniform(0, 90)]))
+        for _unused in range(chance.randint(1, 3))
     ]
     for issuer, pause in edits:
         lab.set_issuer(issuer)

@@ -4,33 +4,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from .._client import Cluster
-from .._clock import Clock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_caller, read_denied, read_namespaces, read_own_namespace, read_owners, read_pods
-from .._model import OwnerFacts, PodFacts, format_time, parse_time
+from .._facts import (
+    read_caller,
+    read_denied,
+    read_namespaces,
+    read_own_namespace,
+    read_owners,
+    read_pods,
+    read_rollout,
+)
+from .._model import NodeRevision, OwnerFacts, PodFacts, RolloutFacts, RolloutVerdict, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
+    Progress,
     RenewalRequest,
     RenewalVerdict,
     awaited_owners,
     choose_next,
+    find_whole,
     judge_renewal,
+    note_progress,
     order_namespaces,
     plan_namespace,
+    raise_baseline,
     renewal_permission,
 )
+from .._plan.rollout import judge_rollout
 from .rollout import look_at_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
 #: a disruption budget forbids it for now (429), several budgets contradict each other (500). Others may still go.
 POD_STATUSES = frozenset({404, 409, 429, 500})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the plan is made with.
+
+    ``started_before`` is the moment up to which a pod must have started to be renewed; None when all go, whenever they
+    started. ``issuer`` is the one that all kube-apiservers use; None where the cluster does not report that.
+    """
+
+    started_before: datetime | None
+    issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +74,79 @@ class Renewal:
     plan: NamespacePlan
     request: RenewalRequest
     clock: Clock
+    #: The issuer whose rollout is over; None where the cluster does not report rollouts.
+    issuer: str | None = None
     seconds: float | None = None
+    timeout: float = 0.0
     deadline: float = 0.0
-    #: UIDs: let go by the server, no longer there, and not let go.
+    progress: Progress = field(default_factory=Progress)
+    is_farther: bool = False
+    #: UIDs: let go by the server, asked for without an answer that says whether, on their way out, no longer there, and
+    #: not let go.
     accepted: set[str] = field(default_factory=set)
+    attempted: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     blocked: dict[str, Blocked] = field(default_factory=dict)
+    #: How many Ready pods each owner had, by its UID, and the owners that had all they want at the first look.
+    ready_before: Mapping[str, int] = field(default_factory=dict)
+    whole: frozenset[str] | None = None
 
     def run(self, options: WaitOptions) -> None:
-        """Return when the pods are renewed and their owners whole. Raises WaitTimedOut or a lasting ApiError."""
+        """Return when the pods are renewed and their owners whole; no pod goes while a rollout runs.
+
+        Raises WaitTimedOut when nothing has gone on for the time given, WaitFailed when somebody changes the issuer, or
+        a lasting ApiError.
+        """
         start = self.clock.monotonic()
-        self.deadline = start + options.timeout
-        waiting_for = f"the renewal of the pods in namespace {self.plan.rank.name}"
         try:
-            poll(self.look, self.judge, waiting_for=waiting_for, options=options, clock=self.clock)
+            if self.issuer is not None:
+                self.wait_for_rollout(self.issuer, options)
+            self.timeout, self.deadline = options.timeout, self.clock.monotonic() + options.timeout
+            poll(
+                self.look,
+                self.judge,
+                waiting_for=f"the renewal of the pods in namespace {self.plan.rank.name}",
+                options=options,
+                clock=self.clock,
+                has_progressed=self.has_progressed,
+            )
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+
+    def wait_for_rollout(self, issuer: str, options: WaitOptions) -> None:
+        """Return when no rollout of the kube-apiservers runs, since one may have begun after the plan was made.
+
+        A node at a revision at which it has not been seen is progress.
+        """
+        last: list[NodeRevision] = []
+        seen: set[tuple[NodeRevision, ...]] = set()
+
+        def look() -> RolloutFacts:
+            facts = read_rollout(self.cluster)
+            last[:] = facts.nodes
+            return facts
+
+        def has_progressed(verdict: RolloutVerdict) -> bool:
+            count = len(seen)
+            seen.add(tuple(last))
+            return len(seen) > count
+
+        poll(
+            look,
+            lambda facts: judge_rollout(facts, issuer),
+            waiting_for="the end of the rollout of the kube-apiservers that began during the renewal, before namespace "
+            f"{self.plan.rank.name},",
+            options=options,
+            clock=self.clock,
+            has_progressed=has_progressed,
+        )
+
+    def has_progressed(self, verdict: RenewalVerdict) -> bool:
+        """Tell whether the last look has shown that it goes on, and count the time anew when it does."""
+        if self.is_farther:
+            self.deadline = self.clock.monotonic() + self.timeout
+        return self.is_farther
 
     def look(self) -> tuple[list[PodFacts], dict[str, OwnerFacts]]:
         """Return the namespace's pods and their owners as they were just before the next pods were sent away."""
@@ -72,9 +154,13 @@ class Renewal:
         pods = read_pods(self.cluster, [name])[name]
         owners = read_owners(self.cluster, name, awaited_owners(targets).values())
         self.gone = {t.uid for t in targets} - {p.uid for p in pods}
+        self.leaving = {p.uid for p in pods if p.is_terminating}
+        if self.whole is None:
+            self.whole, self.ready_before = find_whole(pods, owners), self.plan.ready_before
+        self.ready_before = raise_baseline(self.ready_before, targets, pods, owners, self.whole)
         now = self.clock.monotonic()
         not_now = {uid for uid, blocked in self.blocked.items() if blocked.until > now}
-        for pod in choose_next(targets, pods, owners, self.plan.ready_before, not_now):
+        for pod in choose_next(targets, pods, owners, self.ready_before, not_now):
             # The last look comes after the deadline: who would see to it that the pod comes back?
             if self.clock.monotonic() < self.deadline:
                 self.renew(pod)
@@ -85,6 +171,8 @@ class Renewal:
         try:
             renew_pod(self.cluster, pod, method=self.request.method, grace_period=self.request.grace_period)
         except ApiError as error:
+            if error.status == 0 or error.status >= 500:
+                self.attempted.add(pod.uid)
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
             until = self.clock.monotonic() + (error.retry_after or 0.0)
@@ -94,14 +182,21 @@ class Renewal:
 
     def judge(self, facts: tuple[list[PodFacts], dict[str, OwnerFacts]]) -> RenewalVerdict:
         pods, owners = facts
+        best = self.progress
+        self.progress = note_progress(best, self.plan.targets, pods)
+        self.is_farther = self.progress != best
         words = {uid: b.words for uid, b in self.blocked.items()}
-        return judge_renewal(self.plan.targets, pods, owners, self.plan.ready_before, words)
+        return judge_renewal(self.plan.targets, pods, owners, self.ready_before, words)
+
+    def has_sent(self, pod: PodFacts) -> bool:
+        """Tell whether this run has sent ``pod`` away: the server said so, or it goes and the answer was lost."""
+        return pod.uid in self.accepted or pod.uid in self.attempted & (self.gone | self.leaving)
 
     def outcome_of(self, pod: PodFacts) -> tuple[str, str | None]:
         """Return what became of one of the plan's pods so far, with a reason where there is something to say."""
         if pod.uid in self.gone:
-            return "renewed", None if pod.uid in self.accepted else "GoneAlready"
-        if pod.uid in self.accepted:
+            return "renewed", None if self.has_sent(pod) else "GoneAlready"
+        if self.has_sent(pod):
             return "renewed", "Terminating"
         if pod.uid in self.blocked:
             return "blocked", self.blocked[pod.uid].words
@@ -141,23 +236,22 @@ def renew_pods(
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
-    Raises Refused while a rollout of the kube-apiservers runs; any CollectionError later on carries the result so far.
+    Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
+    namespace. Any CollectionError after the plan carries the result so far.
     """
-    started_before = find_started_before(cluster, request)
-    renewals = [
-        Renewal(cluster=cluster, plan=plan, request=request, clock=clock)
-        for plan in read_plans(cluster, request, started_before)
-    ]
+    start = retry(lambda: find_start(cluster, request), clock=clock)
+    plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
+    renewals = [Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer) for p in plans]
     try:
-        spare_own_pod(cluster, [r.plan for r in renewals])
-        require_permissions(cluster, request, [r.plan for r in renewals])
+        retry(lambda: spare_own_pod(cluster, plans), clock=clock)
+        retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
                 renewal.run(options)
     except CollectionError as error:
-        error.progress = _result(renewals, started_before, check_mode=check_mode)
+        error.progress = _result(renewals, start.started_before, check_mode=check_mode)
         raise
-    return _result(renewals, started_before, check_mode=check_mode)
+    return _result(renewals, start.started_before, check_mode=check_mode)
 
 
 def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
@@ -173,8 +267,11 @@ def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:
     """Return when the caller may send every planned pod away. Raises Refused with all that is missing, before any has gone."""
-    namespaces = [p.rank.name for p in plans if p.targets]
-    denied = read_denied(cluster, [renewal_permission(request.method, n) for n in namespaces])
+    wanted = [renewal_permission(request.method, p.rank.name) for p in plans if p.targets]
+    # An empty namespace stands for all of them.
+    if len(wanted) > 1 and not read_denied(cluster, [renewal_permission(request.method, "")]):
+        return
+    denied = read_denied(cluster, wanted)
     if denied:
         raise Refused(
             f"No pod was renewed: you are not allowed to {'; '.join(str(p) for p in denied)}; "
@@ -182,8 +279,8 @@ def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequen
         )
 
 
-def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime | None:
-    """Return the moment up to which a pod must have started to be renewed; None when all go, whenever they started.
+def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
+    """Return what the plan is made with.
 
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
     """
@@ -199,14 +296,14 @@ def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime |
                 "(it has no kubeapiservers.operator.openshift.io) and started_before is not given; set started_before "
                 "to the moment since which every new token is as wanted, such as 2026-11-22T08:02:31Z."
             ) from None
-        return request.started_before
+        return Start(started_before=request.started_before)
     if not rollout["complete"]:
         raise Refused(
             "No pod was renewed, because the rollout of the kube-apiservers is not finished: "
             f"{rollout['explanation'].rstrip('.')}; wait for it with bound_tokens.openshift.kube_apiserver_rollout."
         )
     if is_given:
-        return request.started_before
+        return Start(started_before=request.started_before, issuer=rollout["issuer"])
     finished_at = parse_time(rollout["finished_at"])
     if finished_at is None:
         raise CollectionError(
@@ -214,7 +311,7 @@ def find_started_before(cluster: Cluster, request: RenewalRequest) -> datetime |
             f"kube-apiservers to the issuer {rollout['issuer']} finished, and started_before is not given; set "
             "started_before to that moment, such as 2026-11-22T08:02:31Z, or to now to renew all that run now."
         )
-    return finished_at
+    return Start(started_before=finished_at, issuer=rollout["issuer"])
 
 
 def read_plans(cluster: Cluster, request: RenewalRequest, started_before: datetime | None) -> list[NamespacePlan]:
@@ -231,7 +328,7 @@ def _result(renewals: Sequence[Renewal], started_before: datetime | None, *, che
     pods = [record for r in shown for record in r.pod_records()]
     planned = sum(n["planned"] for n in namespaces)
     return {
-        "changed": planned > 0 if check_mode else any(r.accepted for r in renewals),
+        "changed": planned > 0 if check_mode else any(r.has_sent(p) for r in renewals for p in r.plan.targets),
         "started_before": format_time(started_before),
         "namespaces": namespaces,
         "pods": pods,

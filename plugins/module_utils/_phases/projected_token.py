@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from .._client import Cluster
-from .._clock import Clock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_mounted_claims, read_wanted_issuer
-from .._model import Outcome
+from .._facts import read_mounted_claims, read_token_issuers, read_wanted_issuer
+from .._model import Outcome, Probe
 from .._plan.projected_token import (
     PodPlan,
     PodSpec,
@@ -30,8 +30,10 @@ from .._plan.projected_token import (
     plan_removal,
     select_pod,
 )
+from .rollout import PROBE_COUNT
 
 Object = Mapping[str, Any]
+FoundT = TypeVar("FoundT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class PodWork:
     verdict: PodVerdict | None = None
     action: str = "none"
     is_changed: bool = False
+    #: Whether the deletion of a pod may have been taken on: it was, or no answer told.
+    is_asked: bool = False
     issuer: str | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
 
@@ -117,11 +121,12 @@ class PodWork:
 
         def look() -> Object | None:
             found = self.read()
-            if found is None or found["metadata"]["uid"] != uid:
-                return None
-            if not found["metadata"].get("deletionTimestamp"):
+            is_gone = found is None or found["metadata"]["uid"] != uid
+            if found is not None and not is_gone and not found["metadata"].get("deletionTimestamp"):
                 self.delete(found)
-            return found
+            elif self.is_asked:
+                self.is_changed, self.action = True, "deleted"
+            return None if is_gone else found
 
         def judge(found: Object | None) -> PodVerdict:
             outcome = Outcome.DONE if found is None else Outcome.WAITING
@@ -132,22 +137,53 @@ class PodWork:
 
     def delete(self, pod: Object) -> None:
         """Ask for the deletion of exactly this pod."""
-        if ask_for_deletion(self.cluster, pod, grace_period=self.request.grace_period):
-            self.is_changed, self.action = True, "deleted"
+        try:
+            if ask_for_deletion(self.cluster, pod, grace_period=self.request.grace_period):
+                self.is_changed = self.is_asked = True
+                self.action = "deleted"
+        except ApiError as error:
+            self.is_asked = self.is_asked or error.is_transient
+            raise
 
     def try_out(self) -> None:
         """Return when admission would let the new pod in. Raises Refused, with nothing changed, when not."""
-        try:
-            try_out_pod(self.cluster, build_trial(self.manifest), self.spec.namespace)
-        except ApiError as error:
-            if is_objection(error.status, error.words):
-                raise Refused(
-                    f"{self.spec} was not re-created and the old one not touched, since the new one would be refused: "
-                    f"{error.message}"
-                ) from None
+
+        def attempt() -> None:
+            try:
+                try_out_pod(self.cluster, build_trial(self.manifest), self.spec.namespace)
+            except ApiError as error:
+                if error.is_transient or error.is_unauthorized:
+                    raise
+                if is_objection(error.status, error.words):
+                    raise Refused(
+                        f"{self.spec} was not re-created and the old one not touched, since the new one would be "
+                        f"refused: {error.message}"
+                    ) from None
+
+        self._retry(attempt, waiting_for=f"the dry run of {self.spec}")
+
+    def require_token_issuer(self) -> None:
+        """Return when new tokens name the issuer that is asked for. Raises Refused, with nothing changed, when not."""
+        if self.issuer is None:
+            return
+        probe = Probe(service_account=self.spec.service_account, namespace=self.spec.namespace)
+        issuers = self._retry(
+            lambda: read_token_issuers(self.cluster, probe, count=PROBE_COUNT),
+            waiting_for=f"a new token for {self.spec}",
+        )
+        others = sorted(set(issuers) - {self.issuer})
+        if others:
+            raise Refused(
+                f"{self.spec} was not re-created and the old one not touched, since a new token still names the issuer "
+                f"{', '.join(others)}, not {self.issuer}; wait for the kube-apiservers with "
+                "bound_tokens.openshift.kube_apiserver_rollout, then run this task again."
+            )
 
     def create(self) -> None:
-        """Create the pod; errors that pass by themselves are borne, and what they hid is found again."""
+        """Create the pod; errors that pass by themselves are borne, and what they hid is found again.
+
+        The time that an old pod took to go is not taken from this: there must be a pod again.
+        """
 
         def attempt() -> Object | None:
             try:
@@ -156,7 +192,7 @@ class PodWork:
                 if error.status != 409:
                     raise
                 found = self.read()
-                is_passing = error.reason == "Conflict" or found is None or found["metadata"].get("deletionTimestamp")
+                is_passing = found is None or found["metadata"].get("deletionTimestamp")
                 if not is_passing and compare_pod(self.manifest, found or {}):
                     raise
                 return None if is_passing else found
@@ -166,18 +202,26 @@ class PodWork:
             outcome = Outcome.WAITING if pod is None else Outcome.DONE
             return PodVerdict(outcome=outcome, reason="Busy", message="the API server could not create it yet")
 
-        self._poll(attempt, judge)
+        self._poll(attempt, judge, deadline=self.clock.monotonic() + self.options.timeout)
         self.is_changed, self.action = True, "created"
 
     def recreate(self, pod: Object) -> None:
-        """Replace ``pod``. When the new one can't be created after all, the error holds its manifest."""
+        """Replace ``pod``. Once it was told to go, an error that leaves no new one holds its manifest."""
+        self.require_token_issuer()
         self.try_out()
-        self.wait_until_gone(pod)
+        is_gone = False
         try:
+            self.wait_until_gone(pod)
+            is_gone = True
             self.create()
         except CollectionError as error:
+            if not (is_gone or self.is_asked):
+                raise
+            words = (
+                "was deleted and could not be created again" if is_gone else "was told to go and is not replaced yet"
+            )
             raise CollectionError(
-                f"{self.spec} was deleted and could not be created again ({error.message.rstrip('.')}); run this task "
+                f"{self.spec} {words} ({error.message.rstrip('.')}); run this task "
                 "again once that is mended, or create the pod from the manifest in this result.",
                 progress={"manifest": self.named_manifest()},
             ) from None
@@ -207,9 +251,23 @@ class PodWork:
         """Return the manifest as it can be created by hand. It holds no secret."""
         return {**self.manifest, "metadata": {**self.manifest["metadata"], "namespace": self.spec.namespace}}
 
-    def _poll(self, observe: Callable[[], Object | None], judge: Callable[[Object | None], PodVerdict]) -> None:
-        left = max(0, math.ceil(self.deadline - self.clock.monotonic()))
-        poll(observe, judge, waiting_for=str(self.spec), options=replace(self.options, timeout=left), clock=self.clock)
+    def _poll(
+        self,
+        observe: Callable[[], Object | None],
+        judge: Callable[[Object | None], PodVerdict],
+        *,
+        deadline: float | None = None,
+    ) -> None:
+        poll(observe, judge, waiting_for=str(self.spec), options=self._options_until(deadline), clock=self.clock)
+
+    def _retry(self, read: Callable[[], FoundT], *, waiting_for: str) -> FoundT:
+        """Return what ``read`` returns; errors that pass by themselves are borne as long as there is time left."""
+        return retry(read, waiting_for=waiting_for, options=self._options_until(None), clock=self.clock)
+
+    def _options_until(self, deadline: float | None) -> WaitOptions:
+        """Return the options for a wait until ``deadline``, by default that of the whole work."""
+        deadline = self.deadline if deadline is None else deadline
+        return replace(self.options, timeout=max(0, math.ceil(deadline - self.clock.monotonic())))
 
     def record(self) -> dict[str, Any]:
         """Return the pod as last seen, in the shape that projected_token_pod documents as ``pod``."""

@@ -22,6 +22,7 @@ MAX_TRUSTED_ISSUERS = 10
 _HOST = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*$")
 #: What a name that is no URL may consist of: nothing that a flag, a list of flags or a shell could take for more.
 _PLAIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._~/@+=-]*$")
+_BRACKETED = re.compile(r"^\[[0-9A-Fa-f:.]+\](:\d{1,5})?$")
 _PATH = re.compile(r"^(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*$")
 
 
@@ -71,7 +72,7 @@ def _find_problem(issuer: str) -> str | None:
         return "has no host"
     if port == 0 or parts.netloc.endswith(":"):
         return "has no valid port"
-    if not _is_host(parts.hostname, is_bracketed=parts.netloc.startswith("[")):
+    if not _is_host(parts.netloc, parts.hostname):
         return "has no valid host name"
     if issuer.endswith("/"):
         return "ends with a slash"
@@ -108,9 +109,12 @@ def find_poisoned(trusted: Sequence[TrustedIssuer] | None) -> dict[int, str]:
     return {place: reason for place, reason in found if reason}
 
 
-def _is_host(host: str, *, is_bracketed: bool) -> bool:
-    if not is_bracketed:
+def _is_host(netloc: str, host: str) -> bool:
+    if "[" not in netloc:
         return _HOST.match(host) is not None
+    # Go takes neither a zone (https://[fe80::1%eth0]) nor anything but a port behind the bracket.
+    if not _BRACKETED.match(netloc):
+        return False
     try:
         return ipaddress.ip_address(host).version == 6
     except ValueError:

@@ -106,7 +106,7 @@ class NamespacePlan:
     """What is done in one namespace.
 
     ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
-    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, before the run.
+    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made.
     """
 
     rank: NamespaceRank
@@ -260,6 +260,34 @@ def awaited_owners(targets: Iterable[PodFacts]) -> dict[str, Owner]:
     return {p.owner.uid: p.owner for p in targets if p.owner and not runs_to_completion(p)}
 
 
+def find_whole(pods: Iterable[PodFacts], owners: Mapping[str, OwnerFacts]) -> frozenset[str]:
+    """Return the UIDs of those of ``owners`` that have as many Ready pods as they want."""
+    ready = count_ready(pods)
+    return frozenset(uid for uid, o in owners.items() if o.desired is not None and ready.get(uid, 0) >= o.desired)
+
+
+def raise_baseline(
+    ready_before: Mapping[str, int],
+    targets: Iterable[PodFacts],
+    pods: Sequence[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    whole: Collection[str],
+) -> dict[str, int]:
+    """Return ``ready_before`` with what ``pods`` and ``owners`` show now, where that is more.
+
+    An owner is held to the most Ready pods that were seen while any of its ``targets`` was still there: what was not
+    Ready when the plan was made may be by now. One that was ``whole`` is held to all that it wants now.
+    """
+    present = {p.uid for p in pods}
+    still_there = awaited_owners(t for t in targets if t.uid in present)
+    seen = {uid: count for uid, count in count_ready(pods).items() if uid in still_there}
+    wanted = {uid: owners[uid].desired or 0 for uid in whole if uid in owners}
+    return {
+        uid: max(counts.get(uid, 0) for counts in (ready_before, seen, wanted))
+        for uid in {*ready_before, *seen, *wanted}
+    }
+
+
 def count_expected(uid: str, owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]) -> int:
     """Return how many Ready pods an owner owes: what it wants now, at most what it had before; none when it is gone."""
     if uid not in owners:
@@ -332,6 +360,29 @@ def judge_renewal(
     return RenewalVerdict(
         outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced."
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the renewal of a namespace has come: the targets gone, and the most Ready pods of each owner, by its UID,
+    that were seen since the last one went."""
+
+    gone: int = 0
+    ready: Mapping[str, int] = field(default_factory=dict)
+
+
+def note_progress(best: Progress, targets: Sequence[PodFacts], pods: Sequence[PodFacts]) -> Progress:
+    """Return how far it has come with ``pods``; the same as ``best`` when that is no farther.
+
+    A pod that gets Ready again and again is progress once only, so that a wait for it comes to an end.
+    """
+    present = {p.uid for p in pods}
+    gone = sum(t.uid not in present for t in targets)
+    counts, awaited = count_ready(pods), awaited_owners(targets)
+    ready = {uid: count for uid, count in counts.items() if uid in awaited}
+    if gone > best.gone:
+        return Progress(gone=gone, ready=ready)
+    return Progress(gone=best.gone, ready=dict(Counter(best.ready) | Counter(ready)))
 
 
 def _describe_remaining(pod: PodFacts, words: str | None) -> str:

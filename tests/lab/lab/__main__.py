@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command: python -m lab up | down | status | logs | kubeconfig | apply | exec."""
+"""The command: python -m lab up | check | down | status | logs | kubeconfig | apply | exec."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cluster, show
+from . import cluster, preflight, show
 from .apply import apply_file
 from .errors import LabError
 from .progress import Progress
@@ -19,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="A disposable cluster of real parts on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="build what is missing, start the lab; the last line is the kubeconfig's path")
+    commands.add_parser("check", help="say what this machine lacks to run real nodes; fails when it lacks something")
     commands.add_parser("down", help="end the lab and remove every trace of it but the caches")
     commands.add_parser("status", help="a short table")
     logs = commands.add_parser("logs", help="show a component's log, or the names of all")
@@ -35,12 +37,16 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 after one line on stderr."""
     options = _parser().parse_args(arguments)
+    os.umask(0o022)  # files of the nodes are for all their users
     say = Progress()
     try:
         settings = Settings.from_environment()
         if options.command == "up":
             cluster.up(settings, say)
             print(settings.kubeconfig, flush=True)
+        elif options.command == "check":
+            if lacks := preflight.missing(settings):
+                raise LabError(f"no real nodes on this machine: {lacks}")
         elif options.command == "down":
             cluster.down(settings, say)
         elif options.command == "status":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def apply_file(settings: Settings, path: Path, say: Progress) -> None:
     documents = yaml.safe_load(path.read_text(encoding="utf-8"))["items"]
     for document in documents:
         # a namespace's default service account comes a moment later, and pods are refused until then
-        gates.wait(f"{document['kind']} {document['metadata']['name']}", lambda d=document: _apply(api, d), 30, _alive)
+        gates.wait(f"{document['kind']} {document['metadata']['name']}", partial(_apply, api, document), 30, _alive)
     gates.wait("workloads", lambda: list(_find_missing(api, documents)), _PATIENCE, _alive)
     say(f"{len(documents)} objects of {path.name} are applied, their pods are Ready")
 

@@ -92,7 +92,7 @@ class Side(asyncio.Protocol):
         if self.other and not self.other.is_closing():
             self.other.resume_reading()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         if self.other and not self.other.is_closing():
             self.other.close()
         if self.server:
@@ -199,7 +199,7 @@ class Balancer:
         """Slow or gone: a living machine accepts connections even when its server is starved."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                _, writer = await asyncio.open_connection(server.host, server.port)
+                _unused, writer = await asyncio.open_connection(server.host, server.port)
         except (OSError, TimeoutError):
             return False
         writer.transport.abort()
@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--status", type=Path, required=True, help="file that shows the state once a second")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S")
-    servers = [(host, int(port)) for host, _, port in (text.rpartition(":") for text in options.server)]
+    servers = [(host, int(port)) for host, _unused, port in (text.rpartition(":") for text in options.server)]
     balancer = Balancer(servers, ssl.create_default_context(cafile=options.ca))
     sockets = [socket.socket(fileno=fd) for fd in options.fd]
     with contextlib.suppress(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from pathlib import Path
 from . import cache, debian, images
 from .binaries import Program
 from .errors import LabError
+from .processes import DIE_WITH_PARENT
 from .progress import Say
 
 _HERE = Path(__file__).resolve().parent
@@ -70,7 +71,8 @@ def _make_root(target: Path, kubelet: Path, debs: Path) -> None:
     programs += [_copy(Path(shutil.which(tool) or tool), target / "bin") for tool in _HOST_TOOLS]
     _copy(kubelet, target / "usr/bin")
     for library in debian.libraries(programs, debs):
-        place = target / "lib" / library.parent.name if library.parent.name.endswith("-gnu") else target / "lib64"
+        folder = library.parent.name  # lib64, lib, or the architecture's own below lib
+        place = target / "lib" / folder if folder.endswith("-gnu") else target / folder
         place.mkdir(exist_ok=True)
         shutil.copy(library, place)
     shutil.copytree(_ROOTFS, target, dirs_exist_ok=True)
@@ -97,7 +99,7 @@ def _make_store(target: Path, programs: Mapping[str, Path], debs: Path, root: Pa
         unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"]
         script = str(_HERE / "import-images.sh")
         done = subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", *unshare, "sh", script, str(root), str(target), str(archives)],
+            [*DIE_WITH_PARENT, *unshare, "sh", script, str(root), str(target), str(archives)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

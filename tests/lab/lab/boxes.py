@@ -18,6 +18,7 @@ import uuid
 from pathlib import Path
 
 from .cgroups import Cgroups, Entry
+from .processes import DIE_WITH_PARENT
 from .shape import HUB_ADDRESS, Node
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Box:
         clock = ["--time", "--boottime", f"-{uptime}"]
         machine = [*network, "unshare", *namespaces, *clock, "--fork", "--kill-child", *boot]
         box = ["unshare", "--cgroup", "sh", "-ec", _enter(groups.after) + f"exec {shlex.join(machine)}"]
-        return ["setpriv", "--pdeathsig", "KILL", "sh", "-ec", _enter(groups.before) + f"exec {shlex.join(box)}"]
+        return [*DIE_WITH_PARENT, "sh", "-ec", _enter(groups.before) + f"exec {shlex.join(box)}"]
 
 
 def _enter(groups: list[Path]) -> str:
@@ -113,10 +114,10 @@ def make_hub(addresses: list[str]) -> None:
 def plug_in(node: Node) -> None:
     """A new network namespace named after the node is on the bridge, with the node's address and routes."""
     name = node.name
+    if _link_exists(name):  # while its namespace still has a name, nobody else removes it
+        _ip(f"link del {name}")
     if Path("/run/netns", name).exists():
         _ip(f"netns del {name}")
-    if _link_exists(name):
-        _ip(f"link del {name}")
     _ip(f"netns add {name}")
     _ip(f"link add {name} type veth peer name eth0 address {node.mac} netns {name}")
     _ip(f"link set {name} master {BRIDGE} up", f"route replace {node.pod_subnet} via {node.address}")

@@ -44,6 +44,13 @@ def directory(target: Path, make: Callable[[Path], None]) -> Path:
     return target
 
 
+def keep_newest(directory: Path) -> None:
+    """Of the entries in a directory only the newest is left; nobody may be using the others."""
+    entries = sorted(directory.glob("*"), key=lambda entry: entry.stat().st_mtime)
+    for entry in entries[:-1]:
+        shutil.rmtree(entry)
+
+
 def digest(*parts: str | bytes | Path) -> str:
     """Ten hexadecimal digits that change when any part changes; a path stands for what is in the file."""
     total = hashlib.sha256()

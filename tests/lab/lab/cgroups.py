@@ -44,8 +44,8 @@ def hierarchies(mountinfo: str | None = None, v2_controllers: str | None = None)
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8") if mountinfo is None else mountinfo
     found: dict[str, Hierarchy] = {}
     for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, super_options = after.split()[:3]
+        before, _unused, after = line.partition(" - ")
+        kind, _unused, super_options = after.split()[:3]
         path = Path(before.split()[4])
         if kind == "cgroup2" and path == _ROOT:
             return [_unified(path, v2_controllers)]
@@ -135,14 +135,14 @@ def _make_v2(group: Path) -> None:
 
 def _remove_tree(top: Path) -> bool:
     """Removes what is empty; a group of a process that is still ending cannot be removed yet."""
-    for directory, _, _ in os.walk(top, topdown=False):
+    for directory, _unused, _unused in os.walk(top, topdown=False):
         with contextlib.suppress(OSError):
             Path(directory).rmdir()
     return not top.is_dir()
 
 
 def _kill_tree(top: Path) -> None:
-    for directory, _, _ in os.walk(top):
+    for directory, _unused, _unused in os.walk(top):
         try:
             processes = (Path(directory) / "cgroup.procs").read_text().split()
         except OSError:

@@ -67,7 +67,10 @@ def down(settings: Settings, say: Say) -> None:
     with cache.locked(settings.cache / "run" / f".{settings.name}.lock", say):
         existed = _clear(settings)
         with cache.locked(settings.cache / ".build.lock", say):
-            machine.restore_inotify_limit(settings)
+            if not any(run.is_dir() for run in settings.run.parent.iterdir()):  # this was the last lab
+                machine.restore_inotify_limit(settings)
+                cache.keep_newest(settings.cache / "base")
+                cache.keep_newest(settings.cache / "golden")
     say(f"lab {settings.name} is down" if existed else f"lab {settings.name} was not up")
 
 
@@ -160,6 +163,9 @@ def _settle(settings: Settings, say: Say) -> None:
 
         return gate
 
+    def served_by_all() -> list[str]:
+        return gates.served_by_all(settings, {thing.collection for thing in objects.openshift(settings)})
+
     wait("a kube-apiserver answers", lambda: gates.api_ready(api))
     wait("namespaces and access to the kubelets are there", done(lambda: _create_basics(api)), 60)
     wait(f"{len(crds)} of OpenShift's CRDs are applied", done(lambda: _apply_crds(api, crds)), 60)
@@ -168,13 +174,16 @@ def _settle(settings: Settings, say: Say) -> None:
     if without_nodes.plan(settings):
         settings.bootstrapped.touch()
         wait("default service accounts are there", lambda: gates.default_service_accounts(api))
+        wait("every API server serves OpenShift's objects", served_by_all, 60)
         return
     wait(f"{len(NODES)} nodes are registered", lambda: gates.nodes_registered(api))
     wait("the nodes have their roles", done(lambda: _label_nodes(api)), 60)
     settings.bootstrapped.touch()
     wait("all nodes are Ready", lambda: gates.nodes_ready(api, settings))
     wait("default service accounts are there", lambda: gates.default_service_accounts(api))
+    gates.look(served_by_all)  # to be asked once is what makes a server prepare its answers
     wait("all static pods are Ready", lambda: gates.static_pods_ready(api))
+    wait("every API server serves OpenShift's objects", served_by_all, 60)
     if supervisor.operator_exists():
         wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api))
 
@@ -244,7 +253,7 @@ def _end(settings: Settings, pid: int) -> None:
 
 def _remove_directory(directory: Path) -> None:
     """Gone, even if a program that is just ending writes a last line meanwhile."""
-    for _ in range(20):
+    for _unused in range(20):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
             return

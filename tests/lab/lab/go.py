@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import cache
 from .errors import LabError
+from .processes import DIE_WITH_PARENT
 from .progress import Say
 from .versions import GO_MODULES
 
@@ -68,7 +69,17 @@ class Go:
 
     def build(self, module: str, packages: Sequence[str], output: Path, ldflags: str) -> None:
         """The packages' programs are in `output`; meanwhile a line at least every 15 seconds says how far it is."""
-        command = [str(self.program), "build", "-v", "-ldflags", ldflags, "-o", f"{output}/", *packages]
+        command = [
+            *DIE_WITH_PARENT,
+            str(self.program),
+            "build",
+            "-v",
+            "-ldflags",
+            ldflags,
+            "-o",
+            f"{output}/",
+            *packages,
+        ]
         process = subprocess.Popen(
             command,
             cwd=GO_MODULES / module,

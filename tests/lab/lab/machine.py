@@ -26,9 +26,9 @@ def raise_inotify_limit(settings: Settings, say: Say) -> None:
 
 
 def restore_inotify_limit(settings: Settings) -> None:
-    """The limit is what it was before the first lab, unless another lab is there or somebody changed it since."""
+    """The limit is what it was before the first lab, unless somebody changed it since."""
     memory = _memory(settings)
-    if not memory.exists() or any(run.is_dir() for run in settings.run.parent.iterdir()):
+    if not memory.exists():
         return
     if int(_LIMIT.read_text()) == _NEEDED:
         _LIMIT.write_text(memory.read_text())

@@ -282,7 +282,7 @@ def _pod(
             ],
             "volumes": [
                 {"name": volume, "hostPath": {"path": path, "type": "DirectoryOrCreate"}}
-                for volume, (path, _) in mounts.items()
+                for volume, (path, _unused) in mounts.items()
             ],
         },
     }

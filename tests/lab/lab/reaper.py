@@ -20,6 +20,7 @@ def start(life: int, output: IO[bytes], environment: dict[str, str]) -> None:
     """A reaper waits, in a session of its own, for the other end of the pipe `life` to close."""
     subprocess.Popen(
         [sys.executable, "-m", "lab.reaper", str(life)],
+        cwd="/",
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=output,

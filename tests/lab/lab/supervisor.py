@@ -15,7 +15,6 @@ import functools
 import importlib.util
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from . import balancer, boxes, reaper, without_nodes
 from .cgroups import Cgroups
+from .processes import DIE_WITH_PARENT
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
 
@@ -37,7 +37,7 @@ def start(settings: Settings, base: Path | None, listener: socket.socket) -> sub
     Without a base it runs the plan of a lab without nodes.
     """
     reading, writing = os.pipe()
-    environment = os.environ | settings.environment()
+    environment = os.environ | settings.environment() | {"PYTHONPATH": _python_path()}
     namespaces = ["unshare", "--net", "--mount", "--propagation", "private"] if base else []
     command = [*namespaces, sys.executable, "-m", "lab.supervisor"]
     try:
@@ -52,6 +52,7 @@ def start(settings: Settings, base: Path | None, listener: socket.socket) -> sub
                     str(writing),
                     *([str(base)] if base else []),
                 ],
+                cwd="/",
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -62,6 +63,13 @@ def start(settings: Settings, base: Path | None, listener: socket.socket) -> sub
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def _python_path() -> str:
+    """Where this package and all that it imports are found from any working directory."""
+    here = Path(__file__).resolve().parent.parent
+    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return os.pathsep.join([str(here), *(str(Path(path).absolute()) for path in given)])
 
 
 def running(settings: Settings) -> int | None:
@@ -81,9 +89,6 @@ def _pid_file(settings: Settings) -> Path:
     return settings.run / "supervisor.pid"
 
 
-_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-
-
 class _Children:
     """Programs beside the boxes: started again when they end, killed with the supervisor."""
 
@@ -97,7 +102,7 @@ class _Children:
         while True:
             with self._settings.log(name).open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
-                    *_DIE_WITH_PARENT,
+                    *DIE_WITH_PARENT,
                     *command,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

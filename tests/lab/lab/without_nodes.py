@@ -99,7 +99,7 @@ def _relocate(program: str, manifest: manifests.Manifest, home: Path, flags: Map
 def _free_ports(count: int) -> list[int]:
     """Ports on loopback that nobody uses now."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        sockets = [stack.enter_context(socket.socket()) for _unused in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]

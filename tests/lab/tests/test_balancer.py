@@ -129,7 +129,7 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 def test_new_sessions_go_round_all_servers(contexts: Contexts) -> None:
     async def scenario(lab: Lab) -> None:
-        answers = {await lab.ask() for _ in range(6)}
+        answers = {await lab.ask() for _unused in range(6)}
         assert answers == {b"server-0", b"server-1", b"server-2"}
 
     run(contexts, scenario)
@@ -143,11 +143,11 @@ def test_an_unready_server_gets_no_new_session_but_keeps_its_old_ones(contexts: 
             sessions[await ask(*session)] = session
         lab.servers[1].ready = False
         await lab.until(True, False, True)
-        assert b"server-1" not in {await lab.ask() for _ in range(6)}
+        assert b"server-1" not in {await lab.ask() for _unused in range(6)}
         assert await ask(*sessions[b"server-1"]) == b"server-1"
         lab.servers[1].ready = True
         await lab.until(True, True, True)
-        assert b"server-1" in {await lab.ask() for _ in range(3)}
+        assert b"server-1" in {await lab.ask() for _unused in range(3)}
 
     run(contexts, scenario)
 
@@ -162,7 +162,7 @@ def test_sessions_of_a_vanished_server_end_and_others_go_on(contexts: Contexts) 
         await lab.until(False, True, True)
         assert await sessions[b"server-0"][0].read() == b""
         assert await ask(*sessions[b"server-2"]) == b"server-2"
-        assert b"server-0" not in {await lab.ask() for _ in range(6)}
+        assert b"server-0" not in {await lab.ask() for _unused in range(6)}
 
     run(contexts, scenario)
 
@@ -205,7 +205,7 @@ def test_large_answers_arrive_whole_at_a_slow_reader(contexts: Contexts) -> None
 
 def test_a_closed_client_leaves_no_session_behind(contexts: Contexts) -> None:
     async def scenario(lab: Lab) -> None:
-        _, writer = await lab.connect()
+        _unused, writer = await lab.connect()
         await eventually(lambda: any(server.sessions for server in lab.balancer.servers))
         writer.transport.abort()
         await eventually(lambda: not any(server.sessions for server in lab.balancer.servers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_objects_describe_the_shape() -> None:
     infrastructure = by_kind["Infrastructure", "cluster"].status
     assert infrastructure
     assert infrastructure["apiServerURL"] == "https://127.0.0.1:7501"
-    pools = [thing.status for (kind, _), thing in by_kind.items() if kind == "MachineConfigPool"]
+    pools = [thing.status for (kind, _unused), thing in by_kind.items() if kind == "MachineConfigPool"]
     machines = [status["machineCount"] for status in pools if status]
     assert sum(machines) == len(NODES)
 
@@ -125,3 +126,12 @@ def test_without_nodes_the_flags_are_those_of_the_static_pods(tmp_path: Path) ->
     assert "--service-account-issuer=https://issuer.example.com" in command
     assert f"--client-ca-file={tmp_path}/upper/etc/kubernetes/pki/ca.crt" in command
     assert f"--audit-log-path={tmp_path}/var/log/kube-apiserver/audit.log" in command
+
+
+def test_of_old_entries_the_newest_is_kept(tmp_path: Path) -> None:
+    for age, name in enumerate(("newest", "older", "oldest")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    cache.keep_newest(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["newest"]
+    cache.keep_newest(tmp_path / "nothing")

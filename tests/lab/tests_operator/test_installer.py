@@ -11,8 +11,8 @@ def parse(text: str) -> list[NodeStatus]:
     """`0:2 1:1>2` into node statuses."""
     found = []
     for word in text.split():
-        name, _, rest = word.partition(":")
-        current, _, target = rest.partition(">")
+        name, _unused, rest = word.partition(":")
+        current, _unused, target = rest.partition(">")
         found.append(NodeStatus(name, int(current), int(target or 0)))
     return found
 
@@ -20,7 +20,7 @@ def parse(text: str) -> list[NodeStatus]:
 def running(text: str) -> dict[str, StaticPod]:
     """`0:2 1:1!` into static pods; ! is not ready."""
     pairs = (word.partition(":") for word in text.split())
-    return {name: StaticPod(int(revision.rstrip("!")), not revision.endswith("!")) for name, _, revision in pairs}
+    return {name: StaticPod(int(revision.rstrip("!")), not revision.endswith("!")) for name, _unused, revision in pairs}
 
 
 def step(nodes: str, latest: int, pods: str, installers: dict[str, str] | None = None) -> Step | None:

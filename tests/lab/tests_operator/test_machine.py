@@ -69,7 +69,7 @@ def test_an_edit_on_top_of_a_rollout(cluster: Played) -> None:
             messages.append(found["message"])
             assert (found["status"] == "False") == (found["message"] == "3 nodes are at revision 3")
     assert any("; 0 nodes have achieved new revision 3" in message for message in messages)
-    visited = [event.message for _, event in cluster.events if event.reason == "NodeTargetRevisionChanged"]
+    visited = [event.message for _unused, event in cluster.events if event.reason == "NodeTargetRevisionChanged"]
     assert len(visited) >= 4
 
 

@@ -112,7 +112,7 @@ def played(seed: int) -> list[tuple[float, State]]:
 
 
 def without(part: str, states: list[tuple[float, State]]) -> list[State]:
-    return [now for _, now in distinct([(m, {k: v for k, v in s.items() if k != part}) for m, s in states])]
+    return [now for _unused, now in distinct([(m, {k: v for k, v in s.items() if k != part}) for m, s in states])]
 
 
 SEEDS = range(6)
@@ -133,7 +133,7 @@ def test_cluster_operator_equals_the_recording(seed: int) -> None:
 
     def words(states: list[tuple[float, State]]) -> list[Any]:
         said = distinct([(m, s["ClusterOperator"]) for m, s in states if s["ClusterOperator"]])
-        return [word for _, word in said]
+        return [word for _unused, word in said]
 
     assert words(played(seed)) == words(recorded())
 
@@ -154,7 +154,7 @@ def test_recording_events_occur_in_the_same_order() -> None:
     cluster.run(120, lambda: ">2" in cluster.revisions())
     ours = [
         bare(f"kube-apiserver-operator-{event.component}", event.reason, event.message)
-        for _, event in cluster.events
+        for _unused, event in cluster.events
         if event.reason in kinds
     ]
     assert ours == real

@@ -32,7 +32,7 @@ REST = 2.0  # seconds after which everything is read, though neither of the edit
 
 def seconds_range(text: str) -> tuple[float, float]:
     """``MIN:MAX`` or one number."""
-    low, _, high = text.partition(":")
+    low, _unused, high = text.partition(":")
     return float(low), float(high or low)
 
 
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     chosen = options(arguments)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, lambda *_unused: stopped.set())
     began = time.monotonic()
 
     def say(text: str) -> None:

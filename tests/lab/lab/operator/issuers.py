@@ -103,7 +103,7 @@ def quote(text: str) -> str:
 
 def go_url_problem(text: str) -> str:
     """The error of Go's url.Parse for this text, or "" (the check that the operator and kube-apiserver itself make)."""
-    raw, _, fragment = text.partition("#")
+    raw, _unused, fragment = text.partition("#")
     problem = _go_url_problem(raw)
     if problem:
         return f"parse {quote(raw)}: {problem}"

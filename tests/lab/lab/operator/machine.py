@@ -405,7 +405,7 @@ class Machine:
 
     def _other_conditions(self, s: Snapshot, now: float) -> list[Write]:
         """Conditions that other controllers write when they see something."""
-        _, problem = issuers.flags(self._entries(s), s.api_server_url)
+        _unused, problem = issuers.flags(self._entries(s), s.api_server_url)
         observation = [conditions.observation_condition(problem)] if _observed(s) else []
         for hop, wanted in (("degraded", observation), ("static pods", self._slow_conditions(s))):
             changed = _changed(s, wanted)

@@ -74,7 +74,7 @@ NO_PAYLOAD = "This is not a JSON Web Token: its payload is not base64url-encoded
         ("a.s3cr3t!.b", NO_PAYLOAD),
         ("a.日本.b", NO_PAYLOAD),
         (f"a.{b64('s3cr3t')}.b", NO_PAYLOAD),
-        (f"a.!{b64(json.dumps({'s3cr3t': 1}))}.b", NO_PAYLOAD),
+        (f"a.!!!!{b64(json.dumps({'s3cr3t': 1}))}.b", NO_PAYLOAD),
         (f"a.{b64(json.dumps(['s3cr3t']))}.b", NO_PAYLOAD),
         (f"a.{b64('null')}.b", NO_PAYLOAD),
         (f"a.{b64('[' * 100_000)}.b", NO_PAYLOAD),

@@ -6,7 +6,6 @@ import json
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
-import kubernetes
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
@@ -136,22 +135,12 @@ TOKEN = make_token({"iss": "https://a.example", "exp": 1})
     [
         ({"api_key": TOKEN}, {"iss": "https://a.example", "exp": 1}),
         ({"api_key": "sha256~opaque"}, {}),
-        ({"client_cert": "/c", "client_key": "/k"}, {}),
         ({"username": "u", "password": "p"}, {}),
     ],
 )
-def test_of_the_own_token_only_the_claims_are_told(options, claims, monkeypatch):
-    monkeypatch.setattr("kubernetes.client.ApiClient", FakeApiClient)
+def test_of_the_own_token_only_the_claims_are_told(options, claims):
     cluster = Cluster(ConnectionOptions(host="https://api.example.com:6443", **options))
     assert cluster.own_token_claims() == claims
-
-
-class FakeApiClient(kubernetes.client.ApiClient):
-    """Does not open the files of a client certificate."""
-
-    def __init__(self, configuration):
-        configuration.cert_file = configuration.key_file = None
-        super().__init__(configuration)
 
 
 def test_of_a_new_token_the_claims_and_the_key_id_are_told():

@@ -64,6 +64,8 @@ def play(monkeypatch):
             return connection
 
         monkeypatch.setattr(_client.websocket, "create_connection", create_connection)
+        # what the files hold is not looked at here
+        monkeypatch.setattr(_client, "_check_certificates", lambda configuration: None)
         given = {"host": "https://h:6443", "api_key": "t0k3n", **options}
         cluster = Cluster(connection_options(given, {}))
         try:
@@ -159,3 +161,19 @@ def test_a_refused_handshake_is_told_in_the_servers_words(play):
     assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
     assert caught.value.words == body["message"]
     assert "t0k3n" not in caught.value.message
+
+
+def test_a_command_that_never_ends_is_given_up(play, monkeypatch):
+    seconds = iter(range(0, 1000, 10))
+    monkeypatch.setattr(_client.time, "monotonic", lambda: next(seconds))
+    with pytest.raises(ApiError, match="did not end within 30 s"):
+        play([(1, b".")] * 50)
+
+
+def test_a_command_that_says_too_much_is_given_up(play):
+    with pytest.raises(ApiError, match="65536 bytes of output"):
+        play([(1, b"." * 4096)] * 50)
+
+
+def test_it_follows_no_redirect_with_its_credentials(play):
+    assert play([SUCCESS])[1]["redirect_limit"] == 0

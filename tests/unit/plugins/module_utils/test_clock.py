@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions, poll
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions, poll, retry
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, WaitFailed, WaitTimedOut
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Outcome
 
@@ -34,7 +34,7 @@ def api_error(status, **more):
     return ApiError(verb="get", target="pods", host="https://h", status=status, words="no", **more)
 
 
-def run(script, **options):
+def run(script, has_progressed=None, **options):
     """Poll a script of verdicts and errors; the last one repeats."""
     clock, looks = FakeClock(), []
 
@@ -47,7 +47,14 @@ def run(script, **options):
 
     given = WaitOptions(**{"timeout": 60, "interval": 5, **options})
     try:
-        result = poll(observe, lambda verdict: verdict, waiting_for="it", options=given, clock=clock)
+        result = poll(
+            observe,
+            lambda verdict: verdict,
+            waiting_for="it",
+            options=given,
+            clock=clock,
+            has_progressed=has_progressed,
+        )
     except Exception as error:
         result = error
     return result, clock, looks
@@ -119,3 +126,52 @@ def test_unauthorized_is_borne_for_its_time_only():
 def test_a_timeout_tells_the_last_error():
     result, _clock, _looks = run([WAITING, api_error(503)], timeout=10)
     assert "last seen: Could not get pods: no (HTTP 503 from https://h)." in result.message
+
+
+def test_progress_gives_the_time_anew_also_at_the_last_look():
+    step = Verdict(Outcome.WAITING, "a step")
+    result, clock, looks = run([WAITING, WAITING, step, WAITING], lambda verdict: verdict is step, timeout=10)
+    assert isinstance(result, WaitTimedOut)
+    assert looks == [100, 105, 110, 115, 120]
+    assert result.message == "Waiting for it has seen no progress for 10 s; last seen: as it is"
+    assert clock.sleeps == [5] * 4
+
+
+def read(script, **more):
+    """Retry a script of answers and errors; the last one repeats."""
+    clock, looks = FakeClock(), []
+
+    def look():
+        step = script[min(len(looks), len(script) - 1)]
+        looks.append(clock.now)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    try:
+        return retry(look, clock=clock, **more), clock, looks
+    except Exception as error:
+        return error, clock, looks
+
+
+@pytest.mark.parametrize("answer", [[], None, "text"])
+def test_a_read_that_is_interrupted_starts_over(answer):
+    found, clock, looks = read([api_error(503), api_error(0), answer])
+    assert found == answer
+    assert (len(looks), clock.sleeps) == (3, [2, 2])
+
+
+@pytest.mark.parametrize("error", [api_error(401), api_error(403), api_error(404), ValueError("a bug")])
+def test_a_read_that_can_not_come_to_its_end_is_told_at_once(error):
+    found, clock, _looks = read([error, "text"])
+    assert found is error
+    assert clock.sleeps == []
+
+
+def test_a_read_is_given_up_after_two_minutes():
+    found, clock, _looks = read([api_error(0)])
+    assert isinstance(found, WaitTimedOut)
+    assert clock.now == 220
+    assert found.message.startswith(
+        "Waiting for the cluster to be read did not end within 120 s; last seen: Could not get pods: no answer from "
+    )

@@ -50,6 +50,7 @@ BY_TYPE = {
     "bool": (True, "no", False),
     "list": (["task"], "env,other", ("env", "other")),
 }
+BY_NAME = {"host": ("https://task.example", "https://env.example", "https://env.example")}
 SCALARS = [row for row in KUBERNETES_CORE if row[1] != "dict"]
 DOCUMENTED = yaml.safe_load(_auth.ModuleDocFragment.DOCUMENTATION)["options"]
 
@@ -100,7 +101,7 @@ def test_wait_options_equal_their_documentation():
 
 @pytest.mark.parametrize(("name", "kind", "alias", "variables"), SCALARS, ids=[row[0] for row in SCALARS])
 def test_precedence(name, kind, alias, variables):
-    from_task, in_environment, from_environment = BY_TYPE[kind]
+    from_task, in_environment, from_environment = BY_NAME.get(name) or BY_TYPE[kind]
     assert getattr(connection_options({}, {}), name) == getattr(ConnectionOptions(), name)
     for variable in variables:
         environ = {variable: in_environment}

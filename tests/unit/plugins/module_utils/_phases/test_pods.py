@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.bound_tokens.openshift.plugins.module_utils import _facts
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
     ApiError,
     CollectionError,
     Refused,
+    WaitFailed,
     WaitTimedOut,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
@@ -68,6 +70,7 @@ class FakeCluster:
         self.username = "system:admin"
         self.own_pod = None
         self.forbidden = set()  # (namespace, subresource of pods)
+        self.reviewed = []  # the namespaces for which permissions were asked; "" for all at once
         self.deeds = []  # (seconds, verb, pod name)
         self.refusals = {}  # pod name -> errors, one for each attempt
         self.faults = []  # errors for the next lists of pods, None for none
@@ -174,7 +177,10 @@ class FakeCluster:
     def create(self, kind, body, namespace=None):
         if kind == "SelfSubjectAccessReview":
             asked = body["spec"]["resourceAttributes"]
-            return {"status": {"allowed": (asked["namespace"], asked["subresource"]) not in self.forbidden}}
+            namespace, subresource = asked["namespace"], asked["subresource"]
+            self.reviewed.append(namespace)
+            denied = {n for n, s in self.forbidden if s == subresource}
+            return {"status": {"allowed": namespace not in denied if namespace else not denied}}
         assert kind == "SelfSubjectReview"
         extra = {}
         if self.own_pod:
@@ -212,6 +218,14 @@ def set_ready(pod, value):
 
 def is_ready(pod):
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+
+
+@pytest.fixture(autouse=True)
+def namespace_file(monkeypatch, tmp_path):
+    """Where this runs is no pod, unless a test writes the file."""
+    path = tmp_path / "namespace"
+    monkeypatch.setattr(_facts, "NAMESPACE_FILE", path)
+    return path
 
 
 @pytest.fixture
@@ -294,6 +308,40 @@ def test_namespaces_are_renewed_in_order_and_one_is_whole_before_the_next_begins
     assert cluster.deeds == [(4.0 * place, "evict", f"{name}-0") for place, name in enumerate(order)]
 
 
+@pytest.mark.parametrize(
+    ("username", "text", "last"),
+    [
+        ("system:admin", "automation\n", "automation"),
+        (None, "automation", "automation"),
+        ("system:admin", "", "zoo"),
+        ("system:admin", None, "zoo"),
+        ("system:serviceaccount:runners:runner", "automation", "runners"),
+    ],
+)
+def test_the_own_namespace_is_told_by_the_user_or_by_the_pod(cluster, namespace_file, username, text, last):
+    for namespace in ("automation", "runners", "zoo"):
+        cluster.add_workload(namespace, namespace, replicas=1)
+    cluster.username = username
+    if text is not None:
+        namespace_file.write_text(text)
+    assert renew(cluster, check_mode=True)["namespaces"][-1]["name"] == last
+
+
+def test_without_the_api_that_tells_the_user_the_pod_tells_the_own_namespace(cluster, namespace_file):
+    for namespace in ("automation", "zoo"):
+        cluster.add_workload(namespace, namespace, replicas=1)
+    namespace_file.write_text("automation")
+    plain = cluster.create
+
+    def create(kind, *args):
+        if kind == "SelfSubjectReview":
+            raise api_error(404, "the server could not find the requested resource", reason="")
+        return plain(kind, *args)
+
+    cluster.create = create
+    assert renew(cluster, check_mode=True)["namespaces"][-1]["name"] == "automation"
+
+
 def test_many_namespaces_are_read_at_once_and_only_the_selected_ones_renewed(cluster):
     for number in range(15):
         cluster.add_workload(f"a{number}", f"a{number}", replicas=1)
@@ -319,7 +367,7 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert caught.value.message == (
-        "Waiting for the renewal of the pods in namespace web did not end within 100 s; "
+        "Waiting for the renewal of the pods in namespace web has seen no progress for 100 s; "
         f"last seen: 1 of 2 pods are still there: web-1 ({BUDGET})."
     )
     progress = caught.value.progress
@@ -330,15 +378,40 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
         "other-0": ("planned", None),
     }
     assert progress["summary"] == {"planned": 3, "renewed": 1, "blocked": 1, "left": 0, "namespaces": 2}
-    assert [n["seconds"] for n in progress["namespaces"]] == [100.0, None]
+    assert [n["seconds"] for n in progress["namespaces"]] == [104.0, None]
     assert names(cluster) == ["web-0"]
 
 
 def test_nothing_is_sent_away_at_the_last_look(cluster):
     cluster.add_workload("web", replicas=2)
+    cluster.refusals["web-0"] = [api_error(429, BUDGET, retry_after=4)]
+    cluster.refusals["web-1"] = [api_error(429, BUDGET, retry_after=9)]
     with pytest.raises(WaitTimedOut):
         renew(cluster, options=WaitOptions(timeout=4, interval=2))
-    assert cluster.deeds == [(0.0, "evict", "web-0")]
+    assert cluster.deeds == []
+
+
+def test_the_time_limit_counts_from_the_last_progress(cluster):
+    cluster.add_workload("web", kind="DaemonSet", replicas=10)
+    result = renew(cluster, options=WaitOptions(timeout=6, interval=2))
+    assert result["summary"]["renewed"] == 10
+    assert cluster.clock.now == 20
+
+
+def test_a_replacement_that_is_ready_only_now_and_then_does_not_prolong_the_wait(cluster):
+    cluster.add_workload("web", replicas=2)
+    cluster.never_ready.add("web")
+    cluster.refusals["web-1"] = [api_error(429, BUDGET)] * 1000
+
+    def flap():
+        for pod in cluster.objects["Pod"]:
+            if pod["status"]["startTime"] == AFTER:
+                set_ready(pod, cluster.clock.now % 4 == 0)
+
+    cluster.clock.on_sleep.append(flap)
+    with pytest.raises(WaitTimedOut):
+        renew(cluster)
+    assert cluster.clock.now == 104
 
 
 def test_a_pod_that_does_not_go_is_told(cluster):
@@ -402,6 +475,47 @@ def test_a_pod_that_is_gone_already_is_no_error(cluster):
     assert outcomes(renew(cluster)) == {"web-0": ("renewed", "GoneAlready")}
 
 
+@pytest.mark.parametrize("status", [0, 500, 503, 504])
+def test_an_eviction_whose_answer_was_lost_is_a_change(cluster, status):
+    cluster.add_workload("web", replicas=1)
+    plain = cluster.evict
+
+    def evict(*args, **options):
+        plain(*args, **options)
+        raise api_error(status, "the answer was lost")
+
+    cluster.evict = evict
+    result = renew(cluster)
+    assert result["changed"]
+    assert outcomes(result) == {"web-0": ("renewed", None)}
+    assert len(cluster.deeds) == 1
+
+
+def test_a_pod_on_its_way_out_after_a_lost_answer_is_a_change_too(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.never_gone.add("web-0")
+    plain = cluster.evict
+
+    def evict(*args, **options):
+        plain(*args, **options)
+        raise api_error(0, "the answer was lost")
+
+    cluster.evict = evict
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.progress["changed"]
+    assert outcomes(caught.value.progress) == {"web-0": ("renewed", "Terminating")}
+
+
+def test_an_eviction_that_was_tried_in_vain_is_no_change(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.refusals["web-0"] = [api_error(503, "away")] * 1000
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert not caught.value.progress["changed"]
+    assert outcomes(caught.value.progress) == {"web-0": ("planned", None)}
+
+
 def test_an_owner_that_was_unwell_before_is_not_held_against_the_run(cluster):
     owner = cluster.add_owner("ReplicaSet", "web", replicas=3)
     for number, ready in enumerate((False, True, True)):
@@ -415,6 +529,30 @@ def test_an_owner_that_was_unwell_before_is_not_held_against_the_run(cluster):
     assert cluster.lowest["web"] == 1
 
 
+def test_what_gets_ready_before_its_turn_is_not_all_sent_away(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("web", replicas=3)
+    cluster.never_ready.add("web")
+    flapping = [p for p in cluster.objects["Pod"] if p["metadata"]["namespace"] == "web"]
+    for pod in flapping:
+        set_ready(pod, False)
+    cluster.clock.on_sleep.append(lambda: [set_ready(p, True) for p in flapping])
+    with pytest.raises(WaitTimedOut, match=r"web has 2 of 3 Ready pods|2 of 3 pods are still there"):
+        renew(cluster)
+    assert names(cluster) == ["a-0", "web-0"]
+
+
+def test_an_owner_that_was_whole_owes_what_it_wants_by_now(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    cluster.clock.on_sleep.append(lambda: owner["spec"].update(replicas=4))
+    with pytest.raises(WaitTimedOut):
+        renew(cluster)
+    assert names(cluster) == ["web-0"]
+    for number in range(2):
+        cluster.add_pod(owner, f"more-{number}", started=AFTER)
+    assert renew(cluster)["summary"]["renewed"] == 1
+
+
 @pytest.mark.parametrize("status", [0, 503, 401])
 def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
     cluster.add_workload("web", replicas=2)
@@ -422,6 +560,31 @@ def test_an_api_server_that_is_away_while_looking_is_borne(cluster, status):
     options = WaitOptions(timeout=100, interval=2, unauthorized_grace=50)
     assert renew(cluster, options=options)["summary"]["renewed"] == 2
     assert cluster.lowest == {"web": 1}
+
+
+@pytest.mark.parametrize("status", [0, 503])
+@pytest.mark.parametrize("method", ["require", "get", "list", "create"])
+def test_an_api_server_that_is_away_while_the_plan_is_made_is_borne(cluster, method, status):
+    cluster.add_workload("web", replicas=1)
+    plain, calls = getattr(cluster, method), []
+
+    def call(*args, **more):
+        calls.append(args)
+        # every other request of the first ones gets no answer
+        if len(calls) in (1, 3):
+            raise api_error(status, "away")
+        return plain(*args, **more)
+
+    setattr(cluster, method, call)
+    assert renew(cluster, include=("web",))["summary"]["renewed"] == 1
+
+
+def test_a_cluster_that_stays_away_is_told_before_anything_is_done(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.faults = [api_error(503, "away")] * 1000
+    with pytest.raises(WaitTimedOut, match=r"^Waiting for the cluster to be read did not end within 120 s; last seen:"):
+        renew(cluster)
+    assert cluster.deeds == []
 
 
 def test_an_api_server_that_is_away_while_evicting_is_borne_and_not_asked_for_more(cluster):
@@ -470,6 +633,24 @@ def test_missing_permissions_are_named_all_at_once_before_any_pod_has_gone(clust
         "create pods/eviction in namespace c; ask a cluster administrator for this."
     )
     assert cluster.deeds == []
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "include", "reviewed"),
+    [
+        (set(), ("*",), [""]),
+        (set(), ("b",), ["b"]),
+        ({("z", "eviction")}, ("*",), ["", "a", "b", "c"]),
+    ],
+)
+def test_permissions_are_asked_for_at_once_and_one_by_one_only_where_that_is_denied(
+    cluster, forbidden, include, reviewed
+):
+    for name in ("a", "b", "c"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.forbidden = forbidden
+    renew(cluster, include=include)
+    assert cluster.reviewed == reviewed
 
 
 def test_a_missing_permission_ends_the_run_with_what_was_done(cluster):
@@ -538,6 +719,76 @@ def test_nothing_is_done_while_a_rollout_runs(cluster):
             "wait for it with bound_tokens.openshift.kube_apiserver_rollout."
         )
     assert cluster.deeds == []
+
+
+def begin_rollout(cluster, at):
+    """Have one API server fall behind when ``at`` has come."""
+    nodes = cluster.singletons["KubeAPIServer"]["status"]["nodeStatuses"]
+
+    def work():
+        if cluster.clock.now >= at:
+            nodes[2]["currentRevision"] = 11
+
+    cluster.clock.on_sleep.append(work)
+    return nodes
+
+
+def test_a_rollout_that_begins_meanwhile_is_waited_for_before_the_next_namespace(cluster):
+    cluster.add_workload("a", "a", replicas=2)
+    cluster.add_workload("b", "b", replicas=1)
+    nodes = begin_rollout(cluster, at=2)
+    looks = []
+
+    def end():
+        looks.append(cluster.clock.now)
+        if cluster.clock.now >= 30:
+            nodes[2]["currentRevision"] = 12
+
+    cluster.clock.on_sleep.append(end)
+    result = renew(cluster)
+    assert cluster.deeds == [(0.0, "evict", "a-0"), (4.0, "evict", "a-1"), (30.0, "evict", "b-0")]
+    assert [n["seconds"] for n in result["namespaces"]] == [8.0, 26.0]
+
+
+def test_a_rollout_that_begins_meanwhile_and_does_not_end_is_named(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    begin_rollout(cluster, at=2)
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.message == (
+        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal, before namespace b, "
+        "has seen no progress for 100 s; last seen: 2 of 3 nodes are at revision 12: master-0 at 12, master-1 at 12, "
+        "master-2 at 11."
+    )
+    assert outcomes(caught.value.progress) == {"a-0": ("renewed", None), "b-0": ("planned", None)}
+    assert cluster.clock.now == 104
+
+
+def test_a_rollout_that_goes_on_is_given_the_time_anew_for_each_node(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    nodes = begin_rollout(cluster, at=2)
+    steps = {80: {"targetRevision": 12}, 160: {"currentRevision": 12}, 240: {"targetRevision": 0}}
+
+    def go_on():
+        for at, step in steps.items():
+            if cluster.clock.now >= at:
+                nodes[2].update(step)
+
+    cluster.clock.on_sleep.append(go_on)
+    assert renew(cluster)["summary"]["renewed"] == 2
+    assert cluster.deeds[-1] == (240.0, "evict", "b-0")
+
+
+def test_an_issuer_that_somebody_changes_meanwhile_ends_the_run(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    spec = cluster.singletons["Authentication"]["spec"]
+    cluster.clock.on_sleep.append(lambda: spec.update(serviceAccountIssuer="https://other.example.com"))
+    with pytest.raises(WaitFailed, match=r"asks for https://other\.example\.com, not for https://issuer\.example\.com"):
+        renew(cluster)
+    assert names(cluster) == ["a-0"]
 
 
 def test_a_moment_that_the_cluster_does_not_tell_any_more_must_be_given(cluster):

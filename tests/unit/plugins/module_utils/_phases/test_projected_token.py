@@ -63,7 +63,7 @@ class FakeCluster:
         self.becomes = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         self.claims = {}
         self.lifetime = None
-        self.writes, self.commands = [], []
+        self.writes, self.commands, self.probes = [], [], []
         self.errors = {}
         self.uids = itertools.count(1)
 
@@ -128,6 +128,11 @@ class FakeCluster:
         assert self.pod["metadata"]["uid"] == uid
         self.pod["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
 
+    def request_token_claims(self, service_account, namespace, *, audience, expiration_seconds):
+        self.probes.append((service_account, namespace))
+        self._maybe_fail("token")
+        return {"iss": self.issuer}
+
     def run_in_container(self, pod, namespace, container, command):
         self.commands.append((pod, namespace, container, command))
         self._maybe_fail("exec")
@@ -144,7 +149,7 @@ class FakeCluster:
         return base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=") + "\n"
 
 
-def run(cluster, spec=None, *, check_mode=False, timeout=60, **request):
+def run(cluster, spec=None, *, check_mode=False, timeout=60, unauthorized_grace=0, **request):
     """The result of apply_pod, with the warnings, or the error that it raised."""
     warnings = []
     try:
@@ -152,7 +157,7 @@ def run(cluster, spec=None, *, check_mode=False, timeout=60, **request):
             cluster,
             PodRequest(spec=spec or ask(), **request),
             check_mode=check_mode,
-            options=WaitOptions(timeout=timeout, interval=2),
+            options=WaitOptions(timeout=timeout, interval=2, unauthorized_grace=unauthorized_grace),
             clock=FakeClock(),
             warn=warnings.append,
         )
@@ -324,6 +329,48 @@ def test_a_pod_made_while_api_servers_still_use_the_former_issuer_is_a_failure()
     assert (error.progress["changed"], error.progress["action"]) == (True, "created")
 
 
+@pytest.mark.parametrize("spec", [ask(), ask(audience="x")])
+def test_no_pod_is_deleted_while_new_tokens_name_the_former_issuer(spec):
+    cluster = FakeCluster(issuer=OLD, spec_issuer=NEW)
+    cluster.put(ask())
+    error = run(cluster, spec, recreate="when_issuer_changed")
+    assert isinstance(error, Refused)
+    assert error.message == (
+        "Pod demo/nginx was not re-created and the old one not touched, since a new token still names the issuer "
+        f"{OLD}, not {NEW}; wait for the kube-apiservers with bound_tokens.openshift.kube_apiserver_rollout, then run "
+        "this task again."
+    )
+    assert cluster.writes == []
+    assert cluster.probes == [("build-robot", "demo")] * 3
+    assert (error.progress["changed"], error.progress["pod"]["uid"]) == (False, "uid-1")
+
+
+def test_one_api_server_of_the_former_issuer_is_enough_to_refuse():
+    cluster = FakeCluster(issuer=NEW, spec_issuer=NEW)
+    cluster.put(ask())
+    cluster.token_issuer = OLD
+    answers = iter([NEW, NEW, OLD])
+    cluster.request_token_claims = lambda *args, **more: {"iss": next(answers)}
+    assert isinstance(run(cluster, recreate="when_issuer_changed"), Refused)
+    assert cluster.writes == []
+
+
+def test_a_hiccup_while_a_token_is_asked_for_is_borne():
+    cluster = FakeCluster(issuer=NEW, spec_issuer=NEW)
+    cluster.put(ask())
+    cluster.token_issuer = OLD
+    cluster.fail("token", None, api_error(503))
+    assert run(cluster, recreate="when_issuer_changed")["action"] == "recreated"
+
+
+def test_new_tokens_are_asked_for_only_where_the_issuer_counts_and_a_pod_is_deleted():
+    cluster = FakeCluster(issuer=OLD, spec_issuer=NEW)
+    cluster.put(ask())
+    run(cluster, recreate="when_issuer_changed", check_mode=True)
+    run(cluster, ask(audience="x"), recreate="when_changed")
+    assert cluster.probes == []
+
+
 def test_without_the_issuers_api_nothing_but_the_issuer_is_out_of_reach():
     cluster = FakeCluster()
     cluster.fail("require", api_error(404, "the server could not find the requested resource"))
@@ -401,6 +448,26 @@ def test_what_admission_refuses_does_not_cost_the_old_pod():
     assert (error.progress["changed"], error.progress["pod"]["uid"]) == (False, "uid-1")
 
 
+def test_a_hiccup_of_the_trial_is_no_objection():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.fail("try", api_error(0, "Connection reset by peer"), api_error(503), api_error(401))
+    result = run(cluster, ask(audience="x"), recreate="when_changed", unauthorized_grace=10)
+    assert cluster.writes == ["try"] * 4 + ["delete uid-1", "create"]
+    assert result["action"] == "recreated"
+
+
+def test_a_trial_that_gets_no_answer_in_time_costs_nothing():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.fail("try", *[api_error(503)] * 100)
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert isinstance(error, WaitTimedOut)
+    assert error.message.startswith("Waiting for the dry run of Pod demo/nginx did not end within 60 s; last seen: ")
+    assert set(cluster.writes) == {"try"}
+    assert error.progress["changed"] is False
+
+
 def test_a_quota_that_the_old_pod_fills_is_no_obstacle():
     cluster = FakeCluster()
     cluster.put(ask())
@@ -423,6 +490,91 @@ def test_a_pod_that_is_lost_after_all_is_handed_over_as_a_manifest():
     assert error.progress["manifest"] == {**manifest, "metadata": {"name": "nginx", "namespace": "demo"}}
     assert (error.progress["changed"], error.progress["action"]) == (True, "deleted")
     assert error.progress["pod"]["uid"] is None
+
+
+def test_a_pod_that_takes_too_long_to_go_is_handed_over_as_a_manifest():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.get = stretch(cluster, looks=1000)
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert error.message == (
+        "Pod demo/nginx was told to go and is not replaced yet (Waiting for Pod demo/nginx did not end within 60 s; last "
+        "seen: Pod demo/nginx is being deleted); run this task again once that is mended, or create the pod from the "
+        "manifest in this result."
+    )
+    assert error.progress["manifest"]["metadata"] == {"name": "nginx", "namespace": "demo"}
+    assert (error.progress["changed"], error.progress["action"]) == (True, "deleted")
+    assert cluster.writes == ["try", "delete uid-1"]
+
+
+def test_an_error_while_the_old_pod_goes_is_handed_over_as_a_manifest_too():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.delete
+
+    def delete(*args, **more):
+        plain(*args, **more)
+        cluster.fail("get Pod", api_error(403, "somebody has changed the permissions"))
+
+    cluster.delete = delete
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert "somebody has changed the permissions" in error.message
+    assert error.progress["manifest"]["spec"] == build_pod(ask(audience="x"))["spec"]
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_a_deletion_whose_answer_was_lost_is_a_change(status):
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.delete
+
+    def delete(*args, **more):
+        plain(*args, **more)
+        raise api_error(status, "the answer was lost")
+
+    cluster.delete = delete
+    cluster.fail("create", api_error(403, "no"))
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.progress["changed"], error.progress["action"]) == (True, "deleted")
+    assert "manifest" in error.progress
+
+
+def test_a_pod_that_went_by_itself_is_handed_over_as_a_manifest_too():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    plain = cluster.create
+
+    def create(*args, dry_run=False, **more):
+        found = plain(*args, dry_run=dry_run, **more)
+        if dry_run:
+            cluster.pod = None
+            cluster.fail("create", api_error(403, "no"))
+        return found
+
+    cluster.create = create
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.progress["changed"], "manifest" in error.progress) == (False, True)
+
+
+def test_a_deletion_that_is_not_permitted_costs_nothing():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.fail("delete", api_error(403, 'User "jane" cannot delete resource "pods"', verb="delete"))
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert (error.status, error.progress["changed"]) == (403, False)
+    assert "manifest" not in error.progress
+
+
+def test_creation_has_time_of_its_own():
+    cluster = FakeCluster()
+    cluster.put(ask())
+    cluster.get = stretch(cluster, looks=28)
+    cluster.fail("create", *[api_error(503)] * 10)
+    error = run(cluster, ask(audience="x"), recreate="when_changed")
+    assert cluster.pod["metadata"]["uid"] == "uid-2"
+    assert cluster.writes.count("create") == 11
+    assert isinstance(error, WaitTimedOut)
+    assert error.progress["action"] == "recreated"
 
 
 PASSING = [api_error(0, "Connection refused"), api_error(503), api_error(409, "try again", reason="Conflict")]
@@ -527,6 +679,24 @@ def test_the_time_limit_is_for_all_of_the_waiting():
             clock=clock,
         )
     assert clock.now == 60
+
+
+def test_the_time_limit_is_told_in_whole_seconds():
+    class SlowClock(FakeClock):
+        def monotonic(self):
+            self.now += 0.001
+            return self.now
+
+    cluster = FakeCluster()
+    cluster.becomes = waiting("ImagePullBackOff")
+    with pytest.raises(WaitTimedOut, match="did not end within 60 s"):
+        apply_pod(
+            cluster,
+            PodRequest(spec=ask()),
+            check_mode=False,
+            options=WaitOptions(timeout=60, interval=2),
+            clock=SlowClock(),
+        )
 
 
 def test_a_pod_that_somebody_deletes_meanwhile_is_a_failure():

@@ -19,13 +19,17 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._model impo
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import (
     NamespaceRank,
     PodAction,
+    Progress,
     Tier,
     choose_next,
     count_ready,
+    find_whole,
     judge_pod,
     judge_renewal,
+    note_progress,
     order_namespaces,
     plan_namespace,
+    raise_baseline,
     read_request,
 )
 
@@ -345,6 +349,43 @@ def test_choose_next(name, now, owners, ready_before, chosen):
     assert [p.uid for p in found] == list(chosen)
 
 
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "whole"),
+    [
+        ("all Ready", "ABC", THREE, {"web"}),
+        ("more than wanted", "ABCX", THREE, {"web"}),
+        ("one not", "ABc", THREE, set()),
+        ("one leaving", "ABC!", THREE, set()),
+        ("scaled to zero", "", {"web": OwnerFacts(desired=0)}, {"web"}),
+        ("owner gone", "ABC", {}, set()),
+        ("kind not known", "ABC", {"web": OwnerFacts()}, set()),
+    ],
+)
+def test_find_whole(name, now, owners, whole):
+    assert find_whole(pods_of(now), owners) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "whole", "before", "after"),
+    [
+        ("Ready since the plan", "ABC", THREE, {"web"}, 0, 3),
+        ("Ready in part", "ABc", THREE, (), 1, 2),
+        ("never less", "Abc", THREE, (), 3, 3),
+        ("replaced with more while a target is there", "AXY", {"web": OwnerFacts()}, (), 2, 3),
+        ("when no target is there any more", "XYZ", {"web": OwnerFacts()}, (), 2, 2),
+        ("whole, scaled up", "X", {"web": OwnerFacts(desired=5)}, {"web"}, 3, 5),
+        ("whole, gone", "", {}, {"web"}, 3, 3),
+    ],
+)
+def test_raise_baseline(name, now, owners, whole, before, after):
+    assert raise_baseline({"web": before}, pods_of("ABC"), pods_of(now), owners, whole) == {"web": after}
+
+
+def test_only_owners_that_are_waited_for_have_their_baseline_raised():
+    pods = pods_of("AB", JOB) + pods_of("CD", DB)
+    assert raise_baseline({}, pods, pods, {}, ()) == {"db": 2}
+
+
 def test_what_must_not_go_now_leaves_its_place_to_others():
     found = choose_next(pods_of("ABC"), pods_of("ABC"), THREE, {"web": 3}, {"a"})
     assert [p.uid for p in found] == ["b"]
@@ -379,6 +420,22 @@ def test_pods_that_nobody_waits_for_go_at_any_time():
 def test_judge_renewal(name, now, owners, ready_before, outcome, message):
     verdict = judge_renewal(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
     assert (verdict.outcome, verdict.message) == (outcome, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "gone", "ready"),
+    [
+        ("as before", "AXY", 2, 3),
+        ("one not Ready any more", "AXy", 2, 3),
+        ("one more Ready", "AXYZ", 2, 4),
+        ("one more gone", "Xyz", 3, 1),
+        ("one leaving", "A!XY", 2, 3),
+    ],
+)
+def test_note_progress(name, now, gone, ready):
+    best = Progress(gone=2, ready={"web": 3})
+    found = note_progress(best, pods_of("ABC"), pods_of(now) + pods_of("Q", DB))
+    assert found == Progress(gone=gone, ready={"web": ready})
 
 
 def test_a_namesake_is_not_taken_for_the_old_pod():
