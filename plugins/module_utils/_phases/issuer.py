@@ -44,6 +44,7 @@ PERMISSIONS = (
     Permission(verb="get", group="config.openshift.io", resource="infrastructures"),
     Permission(verb="get", group="config.openshift.io", resource="clusteroperators"),
     Permission(verb="get", group="config.openshift.io", resource="clusterversions"),
+    Permission(verb="get", group="operator.openshift.io", resource="cloudcredentials"),
     Permission(verb="list", group="machineconfiguration.openshift.io", resource="machineconfigpools"),
     Permission(verb="get", group="", resource="configmaps", namespace="openshift-kube-apiserver"),
     Permission(verb="list", group="", resource="pods", namespace="openshift-kube-apiserver"),
