@@ -14,10 +14,14 @@ import ssl
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from ._claims import decode_token
+from ._claims import decode_key_id, decode_token
+from ._clock import Clock
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
 from ._options import ConnectionOptions
 
@@ -42,6 +46,11 @@ REQUEST_TIMEOUT = (5.0, 30.0)
 PAGE_SIZE = 500
 #: Seconds beyond the end of a watch that its server has set, after which nobody is believed to be there.
 WATCH_GRACE = 5.0
+#: Of a document outside the cluster; a key set holds some hundred bytes per key.
+MAX_DOCUMENT_BYTES = 262_144
+MAX_REDIRECTS = 5
+#: Of a discovery document and of a key set; API servers answer 406 to who does not name theirs.
+DOCUMENT_TYPES = "application/json, application/jwk-set+json"
 #: Bytes that a command in a container may print; what is asked for is one token's claims.
 MAX_OUTPUT = 65536
 
@@ -60,6 +69,8 @@ KINDS: dict[str, tuple[str, str, str, bool]] = {
     "ClusterVersion": ("config.openshift.io", "v1", "clusterversions", False),
     "Infrastructure": ("config.openshift.io", "v1", "infrastructures", False),
     "KubeAPIServer": ("operator.openshift.io", "v1", "kubeapiservers", False),
+    "CloudCredential": ("operator.openshift.io", "v1", "cloudcredentials", False),
+    "MachineConfigPool": ("machineconfiguration.openshift.io", "v1", "machineconfigpools", False),
     "ConfigMap": ("", "v1", "configmaps", True),
     "Namespace": ("", "v1", "namespaces", False),
     "Node": ("", "v1", "nodes", False),
@@ -217,12 +228,45 @@ class Cluster:
         return self._request("create", "post", kind, None, namespace, body=body, query=query, shown_name=name)
 
     def merge_patch(
-        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None
+        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, subresource: str = ""
     ) -> dict[str, Any]:
-        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take."""
+        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take.
+
+        With metadata.resourceVersion in ``patch``, an object that has changed since is left alone (409).
+        """
         return self._request(
-            "patch", "patch", kind, name, namespace, body=patch, content_type="application/merge-patch+json"
+            "patch",
+            "patch",
+            kind,
+            name,
+            namespace,
+            subresource=subresource,
+            body=patch,
+            content_type="application/merge-patch+json",
         )
+
+    def get_document(self, path: str) -> dict[str, Any]:
+        """Return a JSON object that is served outside the API groups, such as /openid/v1/jwks."""
+        return self._send("get", path, "get", path, header_params={"Accept": DOCUMENT_TYPES})[0]
+
+    def server_time(self) -> datetime | None:
+        """Return the time on an API server's clock, in whole seconds; None when it does not tell."""
+        _version, answer = self._send("get", "/version", "get", "/version")
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def own_token_claims(self) -> dict[str, Any]:
+        """Return the claims of the token with which requests are made; none when it is no JSON Web Token or none is used."""
+        headers: dict[str, str] = {}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        given = {name.lower(): value for name, value in headers.items()}.get("authorization") or ""
+        scheme, _space, token = given.partition(" ")
+        try:
+            return decode_token(token) if scheme.lower() == "bearer" else {}
+        except InvalidOption:
+            return {}
 
     def delete(
         self, kind: str, name: str, namespace: str | None = None, *, uid: str, grace_period: int | None = None
@@ -243,7 +287,15 @@ class Cluster:
     def request_token_claims(
         self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
     ) -> dict[str, Any]:
-        """Return the claims of a token made for this purpose (TokenRequest) over a new connection.
+        """Return the claims of a token made for this purpose, see request_token."""
+        return self.request_token(service_account, namespace, audience=audience, expiration_seconds=expiration_seconds)[
+            0
+        ]
+
+    def request_token(
+        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return the claims and the key ID of a token made for this purpose (TokenRequest) over a new connection.
 
         The token itself is dropped here. A new connection may reach another API server behind a load balancer.
         """
@@ -256,7 +308,8 @@ class Cluster:
         answer = self._request(
             "request a token for", "post", "ServiceAccount", service_account, namespace, subresource="token", body=body
         )
-        return decode_token(answer["status"]["token"])
+        token = answer["status"]["token"]
+        return decode_token(token), decode_key_id(token)
 
     def run_in_container(
         self, pod: str, namespace: str, container: str, command: Sequence[str], *, timeout: float = 30.0
@@ -324,17 +377,20 @@ class Cluster:
         query: Mapping[str, Any] | None = None,
         shown_name: str | None = None,
     ) -> dict[str, Any]:
-        target = describe_target(kind, shown_name or name, namespace)
+        return self._send(
+            verb,
+            describe_target(kind, shown_name or name, namespace),
+            method,
+            _path(kind, name, namespace, subresource),
+            body=body,
+            content_type=content_type,
+            query_params=list((query or {}).items()),
+        )[0]
+
+    def _send(self, verb: str, target: str, method: str, path: str, **options: Any) -> tuple[dict[str, Any], Any]:
+        """Return the JSON object that was answered, and the whole answer."""
         try:
-            response = self._dynamic.request(
-                method,
-                _path(kind, name, namespace, subresource),
-                body=body,
-                content_type=content_type,
-                query_params=list((query or {}).items()),
-                _request_timeout=REQUEST_TIMEOUT,
-                serialize=False,
-            )
+            response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, target, error) from None
         except ValueError:
@@ -347,7 +403,7 @@ class Cluster:
         if answer is None:
             words = "the answer is not a Kubernetes object"
             raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
-        return answer
+        return answer, response
 
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
@@ -369,6 +425,63 @@ class Cluster:
         words = _connection_words(error)
         is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
         return ApiError(verb=verb, target=target, host=self.host, status=0, words=words, certificate=is_certificate)
+
+
+def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: float, clock: Clock) -> Any:
+    """Return the JSON document at an https address outside the cluster.
+
+    Nothing of the cluster's is used: no credentials, no headers, no certificates. ``timeout`` bounds the whole, in
+    seconds. Raises CollectionError for everything that keeps a relying party from reading it.
+    """
+    deadline = clock.monotonic() + timeout
+    try:
+        for _hop in range(MAX_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https":
+                raise CollectionError(f"{url} is not an https address")
+            with _outside_pool(url, ca_cert, proxy) as pool:
+                left = max(0.1, deadline - clock.monotonic())
+                answer = pool.request(
+                    "GET",
+                    url,
+                    headers={"Accept": f"{DOCUMENT_TYPES}, */*", "User-Agent": "bound_tokens.openshift"},
+                    timeout=urllib3.Timeout(total=left),
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                )
+                location = answer.get_redirect_location()
+                if not location:
+                    return json.loads(_read_bounded(answer, url, deadline, clock))
+                url = urljoin(url, location)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        words = "it is not JSON" if isinstance(error, ValueError) else _connection_words(error).rstrip(".")
+        raise CollectionError(f"{url} could not be read: {words}") from None
+    raise CollectionError(f"{url} is redirected more than {MAX_REDIRECTS} times")
+
+
+def _outside_pool(url: str, ca_cert: str | None, proxy: str | None) -> Any:
+    """Return a pool without anything of the cluster's. Without ``proxy``, the environment's is used."""
+    host = urlsplit(url).hostname or ""
+    proxy = proxy or (None if proxy_bypass(host) else getproxies().get("https"))
+    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    if ca_cert:
+        tls["ca_certs"] = ca_cert
+    return urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)
+
+
+def _read_bounded(answer: Any, url: str, deadline: float, clock: Clock) -> bytes:
+    if answer.status != 200:
+        raise CollectionError(f"{url} answers HTTP {answer.status}")
+    body = b""
+    while True:
+        piece = answer.read1(8192)
+        if not piece:
+            return body
+        body += piece
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise CollectionError(f"{url} is longer than {MAX_DOCUMENT_BYTES} bytes")
+        if clock.monotonic() > deadline:
+            raise CollectionError(f"{url} could not be read in time")
 
 
 def _parse_object(data: bytes) -> dict[str, Any] | None:
@@ -435,7 +548,8 @@ def _connection_words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     text = str(reason if reason is not None and not isinstance(error, OSError) else error)
     # Around the words stand the library's object ("<...>: "), the error number and the line of the C source.
-    return _LIBRARY_NOISE.sub("", text)
+    words = _LIBRARY_NOISE.sub("", text)
+    return words[:-1] if words.endswith(")") and "(" not in words else words
 
 
 def _read_channels(session: Any, seconds: float) -> dict[int, str]:

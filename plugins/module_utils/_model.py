@@ -202,6 +202,57 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who the cluster takes us for. The pod is known only for a token that is bound to one.
+
+    ``token_issuer`` and ``token_expires`` are those of a service account's token; None where the credential is
+    something else, such as a client certificate.
+    """
+
+    username: str = ""
+    namespace: str = ""
+    pod: str = ""
+    pod_uid: str = ""
+    token_issuer: str | None = None
+    token_expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedDocuments:
+    """What relying parties read at an issuer's address. ``problem`` tells why something could not be read."""
+
+    is_required: bool
+    problem: str = ""
+    issuer: Any = None
+    jwks_uri: Any = None
+    key_ids: frozenset[str] = frozenset()
+    #: The keys that the cluster's tokens are signed with; None when the cluster does not tell.
+    cluster_key_ids: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightFacts:
+    """All that the checks before the edit need. A condition, an object or a time that could not be read is None."""
+
+    rollout: RolloutVerdict
+    now: datetime | None
+    caller: Caller = field(default_factory=Caller)
+    denied: tuple[Permission, ...] = ()
+    #: The condition Degraded of each ClusterOperator, and Progressing of the ClusterVersion.
+    degraded: Mapping[str, Condition | None] = field(default_factory=dict)
+    progressing: Condition | None = None
+    #: The conditions of each MachineConfigPool.
+    pools: Mapping[str, Mapping[str, Condition]] = field(default_factory=dict)
+    management_state: str = "Managed"
+    #: Names of the kube-apiservers' arguments in spec.unsupportedConfigOverrides.
+    overridden: frozenset[str] = frozenset()
+    topology: str = "HighlyAvailable"
+    control_plane_nodes: int = 3
+    #: None when nobody asked for them, or the issuer is one that the cluster itself publishes.
+    documents: PublishedDocuments | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """The controller of an object: the one of its owners that creates it anew."""
 
@@ -266,6 +317,30 @@ def trusted_issuers_of(kube_apiserver: Mapping[str, Any]) -> tuple[TrustedIssuer
     if not entries:
         return None
     return tuple(TrustedIssuer(name=e.get("name", ""), expires=parse_time(e.get("expirationTime"))) for e in entries)
+
+
+def key_ids_of(jwks: Any) -> frozenset[str]:
+    """Return the key IDs in a JSON Web Key Set (RFC 7517); none when it is not one."""
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    found = (key.get("kid") for key in keys if isinstance(key, Mapping)) if isinstance(keys, list) else ()
+    return frozenset(kid for kid in found if isinstance(kid, str))
+
+
+def caller_of(review: Mapping[str, Any], claims: Mapping[str, Any]) -> Caller:
+    """Return the caller from a SelfSubjectReview and the claims of the token that is used (empty: none is)."""
+    user = (review.get("status") or {}).get("userInfo") or {}
+    extra, username = user.get("extra") or {}, user.get("username") or ""
+    parts = username.split(":")
+    is_account = parts[:2] == ["system", "serviceaccount"] and len(parts) == 4
+    exp, issuer = claims.get("exp"), claims.get("iss")
+    return Caller(
+        username=username,
+        namespace=parts[2] if is_account else "",
+        pod=next(iter(extra.get("authentication.kubernetes.io/pod-name") or ()), ""),
+        pod_uid=next(iter(extra.get("authentication.kubernetes.io/pod-uid") or ()), ""),
+        token_issuer=issuer if isinstance(issuer, str) else None,
+        token_expires=datetime.fromtimestamp(exp, timezone.utc) if isinstance(exp, int) else None,
+    )
 
 
 def issuers_in_config(config: Mapping[str, Any]) -> tuple[str, ...]:

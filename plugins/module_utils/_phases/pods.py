@@ -13,7 +13,15 @@ from .._client import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods, read_rollout
+from .._facts import (
+    read_caller,
+    read_denied,
+    read_namespaces,
+    read_own_namespace,
+    read_owners,
+    read_pods,
+    read_rollout,
+)
 from .._model import NodeRevision, OwnerFacts, PodFacts, RolloutFacts, RolloutVerdict, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
@@ -251,6 +259,7 @@ def renew_pods(
         Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer, say=say) for p in plans
     ]
     try:
+        retry(lambda: spare_own_pod(cluster, plans), clock=clock)
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
@@ -259,6 +268,17 @@ def renew_pods(
         error.progress = _result(renewals, start.started_before, check_mode=check_mode)
         raise
     return _result(renewals, start.started_before, check_mode=check_mode)
+
+
+def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
+    """Return when no planned pod is the one that our own token is bound to. Raises Refused: it would end this run."""
+    caller = read_caller(cluster)
+    own = next((p for plan in plans for p in plan.targets if caller.pod_uid and p.uid == caller.pod_uid), None)
+    if own:
+        raise Refused(
+            f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run has its credentials: "
+            f"it would end the run; leave it out with exclude_namespaces: [{own.namespace}] and renew it from elsewhere."
+        )
 
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:

@@ -68,6 +68,7 @@ class FakeCluster:
             "KubeAPIServer": copy.deepcopy(ROLLOUT["kube_apiserver"]),
         }
         self.username = "system:admin"
+        self.own_pod = None
         self.forbidden = set()  # (namespace, subresource of pods)
         self.reviewed = []  # the namespaces for which permissions were asked; "" for all at once
         self.deeds = []  # (seconds, verb, pod name)
@@ -186,7 +187,11 @@ class FakeCluster:
             denied = {n for n, s in self.forbidden if s == subresource}
             return {"status": {"allowed": namespace not in denied if namespace else not denied}}
         assert kind == "SelfSubjectReview"
-        return {"status": {"userInfo": {"username": self.username}}}
+        extra = {}
+        if self.own_pod:
+            for key in ("name", "uid"):
+                extra[f"authentication.kubernetes.io/pod-{key}"] = [self.own_pod["metadata"][key]]
+        return {"status": {"userInfo": {"username": self.username, "extra": extra}}}
 
     def evict(self, name, namespace, *, uid, grace_period=None):
         self.remove("evict", name, namespace, uid, grace_period)
@@ -622,6 +627,22 @@ def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert outcomes(caught.value.progress) == {"db-0": ("blocked", words), "web-0": ("renewed", None)}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_pod_in_which_the_run_has_its_credentials_is_refused_before_any_pod_has_gone(cluster, check_mode):
+    cluster.add_workload("a", "a", kind="StatefulSet")
+    cluster.add_workload("robot", "ci", kind="StatefulSet")
+    cluster.username = "system:serviceaccount:ci:robot"
+    cluster.own_pod = next(p for p in cluster.objects["Pod"] if p["metadata"]["name"] == "robot-1")
+    with pytest.raises(Refused) as caught:
+        renew(cluster, check_mode=check_mode)
+    assert caught.value.message == (
+        "No pod was renewed, because one of them is ci/robot-1, in which this run has its credentials: it would end the "
+        "run; leave it out with exclude_namespaces: [ci] and renew it from elsewhere."
+    )
+    assert cluster.deeds == []
+    assert renew(cluster, exclude=("ci",))["summary"]["renewed"] == 3
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
