@@ -67,6 +67,7 @@ options:
   installer_failures:
     description:
       - How often the installer may fail in a row on one node, with the revision that is waited for, until the wait fails.
+      - At least the last of these failures must come during the wait. What has failed before may have been mended.
     type: int
     default: 3
   probe:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .._model import Outcome, RolloutFacts, RolloutVerdict, format_time
+from .._model import NodeRevision, Outcome, RolloutFacts, RolloutVerdict, format_time
 from .issuer import MAX_TRUSTED_ISSUERS
 
 OPERATOR_NAMESPACE = "openshift-kube-apiserver-operator"
@@ -49,9 +49,13 @@ class Sign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Since when (monotonic, seconds) each sign has been standing, by its reason and key, at the last look."""
+    """Since when (monotonic, seconds) each sign has been standing, by its reason and key, at the last look.
+
+    ``failures`` holds how often the installer had failed when a node was first seen on its way to a revision.
+    """
 
     since: Mapping[tuple[object, ...], float] = field(default_factory=dict)
+    failures: Mapping[tuple[str, int], int] = field(default_factory=dict)
     last_look: float | None = None
 
     def holds(self, reason: str) -> bool:
@@ -66,8 +70,8 @@ def judge_patience(
     after which to judge again though nothing has changed (None: no need)."""
     if verdict.outcome is Outcome.FAILED:
         return verdict, history, None
-    signs = find_signs(facts, wanted, verdict, patience)
-    history = _remember(history, signs, now, patience.blind)
+    signs = find_signs(facts, wanted, verdict, history, patience)
+    history = _remember(history, facts, signs, now, patience.blind)
     left = [(s, s.limit - (now - history.since[s.identity])) for s in signs]
     for sign, seconds in left:
         if seconds <= 0 and verdict.outcome is not Outcome.DONE:
@@ -80,7 +84,9 @@ def judge_patience(
     return verdict, history, min(waiting, default=None)
 
 
-def find_signs(facts: RolloutFacts, wanted: str, verdict: RolloutVerdict, patience: Patience) -> list[Sign]:
+def find_signs(
+    facts: RolloutFacts, wanted: str, verdict: RolloutVerdict, history: History, patience: Patience
+) -> list[Sign]:
     """Return what must not stand for ever; for a rollout that is complete, its completeness."""
     if verdict.outcome is Outcome.DONE:
         return [_completeness(facts, patience)] if patience.stable > 0 else []
@@ -90,16 +96,25 @@ def find_signs(facts: RolloutFacts, wanted: str, verdict: RolloutVerdict, patien
         return [_silence(facts, wanted, verdict, patience, (verdict.reason, facts.revision))]
     if verdict.reason != "NodesBehind":
         return []
-    signs = [*_failing_installers(facts, patience), *_crashing_servers(facts, patience)]
+    signs = [*_failing_installers(facts, history, patience), *_crashing_servers(facts, patience)]
     if facts.nodes and not any(n.target for n in facts.nodes):
         signs.append(_silence(facts, wanted, verdict, patience, (verdict.reason, facts.revision, facts.nodes)))
     return signs
 
 
-def _remember(history: History, signs: list[Sign], now: float, blind: float) -> History:
+def _remember(history: History, facts: RolloutFacts, signs: list[Sign], now: float, blind: float) -> History:
     was_blind = history.last_look is not None and now - history.last_look > blind
     known = {} if was_blind else history.since
-    return History(since={s.identity: known.get(s.identity, now) for s in signs}, last_look=now)
+    return History(
+        since={s.identity: known.get(s.identity, now) for s in signs},
+        failures={(n.name, n.target): history.failures.get((n.name, n.target), _failures(n)) for n in facts.nodes},
+        last_look=now,
+    )
+
+
+def _failures(node: NodeRevision) -> int:
+    """Return how often the installer has failed on the revision that the node is being taken to."""
+    return node.failed_count if node.target and node.failed_revision == node.target else 0
 
 
 def _completeness(facts: RolloutFacts, patience: Patience) -> Sign:
@@ -109,7 +124,8 @@ def _completeness(facts: RolloutFacts, patience: Patience) -> Sign:
     return Sign(reason="Complete", key=key, limit=patience.stable, message="")
 
 
-def _failing_installers(facts: RolloutFacts, patience: Patience) -> list[Sign]:
+def _failing_installers(facts: RolloutFacts, history: History, patience: Patience) -> list[Sign]:
+    """Return the nodes on which it has failed too often, and once more since the wait began: it may have been mended."""
     return [
         Sign(
             reason="InstallerFailing",
@@ -120,7 +136,9 @@ def _failing_installers(facts: RolloutFacts, patience: Patience) -> list[Sign]:
             + f". Look at the pods installer-{n.target}-* in namespace openshift-kube-apiserver.",
         )
         for n in facts.nodes
-        if n.target == facts.revision == n.failed_revision and n.failed_count >= patience.installer_failures
+        if n.target == facts.revision
+        and _failures(n) >= patience.installer_failures
+        and _failures(n) > history.failures.get((n.name, n.target), _failures(n))
     ]
 
 

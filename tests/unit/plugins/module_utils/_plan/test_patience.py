@@ -116,6 +116,13 @@ def every(step, until, seen):
 ENDS = [
     ("a bad URL", every(10, 400, BAD_URL), 120, "ConfigObservationDegraded", UNPARSABLE),
     ("the installer fails again and again", [(0.0, ONCE), (30.0, THRICE)], 30, "InstallerFailing", "no such image."),
+    (
+        "the installer goes on failing in a wait that began later",
+        [(0.0, THRICE), (30.0, THRICE), (60.0, facts(nodes=GOING, failed=((0, 12, 4),)))],
+        60,
+        "InstallerFailing",
+        "failed 4 times",
+    ),
     ("a crash loop", every(10, 400, CRASHING), 120, "ServerCrashing", CRASH),
     (
         "the operator is away",
@@ -173,6 +180,7 @@ def test_a_rollout_that_can_not_succeed_ends_early_with_the_reason(name, looks, 
 
 LIVES = [
     ("an installer that failed once", every(10, 2000, ONCE)),
+    ("failures from before the wait, which may have been mended", every(10, 2000, THRICE)),
     ("marks of failures of a former revision", every(10, 2000, STALE)),
     (
         "marks of failures after success elsewhere",
@@ -187,11 +195,11 @@ LIVES = [
     ),
     (
         "another failing revision is being replaced",
-        every(10, 290, facts(nodes=((11, 12), (11, 0)), failed=((0, 12, 9),), config=(A,))),
+        [(0.0, ONCE), (10.0, facts(nodes=GOING, failed=((0, 12, 9),), config=(A,)))],
     ),
     (
         "a revision that fails is being replaced by the next one",
-        every(10, 290, facts(revision=13, nodes=GOING, failed=((0, 12, 9),))),
+        [(0.0, ONCE), (10.0, facts(revision=13, nodes=GOING, failed=((0, 12, 9),)))],
     ),
     ("no API server answered meanwhile", [(0.0, SILENT), (10.0, SILENT), (900.0, SILENT), (910.0, SILENT)]),
     ("a node of a slow machine", every(10, 2000, facts(nodes=GOING))),
