@@ -8,6 +8,7 @@ What leaves here are plain mappings, claims and ApiError; what a token or a cred
 from __future__ import annotations
 
 import json
+import math
 import re
 import ssl
 import time
@@ -43,6 +44,8 @@ else:
 #: accept a connection and never answer.
 REQUEST_TIMEOUT = (5.0, 30.0)
 PAGE_SIZE = 500
+#: Seconds beyond the end of a watch that its server has set, after which nobody is believed to be there.
+WATCH_GRACE = 5.0
 #: Of a document outside the cluster; a key set holds some hundred bytes per key.
 MAX_DOCUMENT_BYTES = 262_144
 MAX_REDIRECTS = 5
@@ -167,6 +170,53 @@ class Cluster:
             if not token:
                 return iter(found)
             query = {**query, "continue": token}
+
+    def watch(
+        self, kind: str, name: str, namespace: str | None = None, *, known_version: str, timeout: float
+    ) -> dict[str, Any] | None:
+        """Return the object as soon as it differs from the one with this resourceVersion; None when it does not in time.
+
+        Each watch begins with the object as it is now, so that nothing is missed between two of them and no version can
+        be too old to go on from. A watch that breaks or is refused is an ApiError: only reading anew can tell then.
+        """
+        target = describe_target(kind, name, namespace)
+        seconds = max(1, math.ceil(timeout))
+        query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": seconds}
+        response = None
+        try:
+            response = self._dynamic.request(
+                "get",
+                _path(kind, None, namespace),
+                query_params=list(query.items()),
+                _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
+                serialize=False,
+            )
+            is_confirmed = False
+            for event in _read_events(response):
+                changed = self._take_event(event, target)
+                version = changed["metadata"]["resourceVersion"]
+                if version != known_version and not _is_older(version, known_version):
+                    return changed
+                is_confirmed = is_confirmed or version == known_version
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._explain("watch", target, error) from None
+        finally:
+            if response is not None:
+                response.close()
+        if not is_confirmed:
+            words = "the watch ended without a word"
+            raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
+        return None
+
+    def _take_event(self, event: Mapping[str, Any], target: str) -> dict[str, Any]:
+        """Return the object of a watch event. An event that tells of no object's state is an ApiError."""
+        told: dict[str, Any] = event.get("object") or {}
+        if event.get("type") in ("ADDED", "MODIFIED"):
+            return told
+        status, words = (404, "it was deleted") if event.get("type") == "DELETED" else (told.get("code") or 500, "")
+        words = words or told.get("message") or "the watch was ended"
+        reason = told.get("reason") or "NotFound"
+        raise ApiError(verb="watch", target=target, host=self.host, status=status, words=words, reason=reason)
 
     def create(
         self, kind: str, body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
@@ -358,6 +408,9 @@ class Cluster:
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
         if isinstance(error, (ApiException, DynamicApiError)) and error.status:
+            if error.status == 401:
+                # another API server may know the token's issuer, and a kept connection would stay with this one
+                self._api.rest_client.pool_manager.clear()
             words, reason = _server_words(error)
             retry_after = _retry_after(error)
             return ApiError(
@@ -446,6 +499,21 @@ def _path(kind: str, name: str | None, namespace: str | None, subresource: str =
         parts += ["namespaces", namespace]
     parts += [p for p in (plural, name, subresource) if p]
     return "/" + "/".join(quote(p, safe="") for p in parts)
+
+
+def _read_events(response: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a watch tells, line by line, as it comes."""
+    rest = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether an API server that lags behind tells of a state before the known one. Versions count upwards."""
+    return version.isdigit() and known.isdigit() and int(version) < int(known)
 
 
 def _delete_options(uid: str, grace_period: int | None) -> dict[str, Any]:

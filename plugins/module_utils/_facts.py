@@ -80,12 +80,30 @@ def read_kube_apiserver(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
-def read_rollout(cluster: Cluster) -> RolloutFacts:
-    """Return the facts of one judgement, read in the order that makes them sound together."""
+def read_rollout_objects(
+    cluster: Cluster,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """Return what rollout_facts takes, read in the order that makes it sound together."""
     authentication = cluster.require("Authentication", "cluster")
     first = read_kube_apiserver(cluster)
     config = read_revision_config(cluster, latest_revision_of(first))
-    return rollout_facts(authentication, first, config, read_kube_apiserver(cluster))
+    return authentication, first, config, read_kube_apiserver(cluster)
+
+
+def read_rollout(cluster: Cluster) -> RolloutFacts:
+    """Return the facts of one judgement, without the static pods and the ClusterOperators."""
+    return rollout_facts(*read_rollout_objects(cluster))
+
+
+def read_operand_pods(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the pods that run and install the kube-apiservers."""
+    return list(cluster.list("Pod", OPERAND_NAMESPACE))
+
+
+def read_cluster_operators(cluster: Cluster, names: Iterable[str]) -> dict[str, Mapping[str, Condition]]:
+    """Return the conditions of those of the ClusterOperators that exist."""
+    found = {name: cluster.get("ClusterOperator", name) for name in names}
+    return {name: conditions_of(obj) for name, obj in found.items() if obj is not None}
 
 
 def read_revision_config(cluster: Cluster, revision: int) -> dict[str, Any] | None:

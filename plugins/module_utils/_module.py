@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ._client import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
@@ -17,8 +18,13 @@ from ._errors import ApiError, CollectionError, InvalidOption
 from ._model import Probe
 from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
 
-#: A token is refused by API servers that do not know its issuer yet or any more; a rollout takes about this long.
+#: A token is refused by API servers that do not know its issuer yet or any more. A rollout takes about half of this at most.
 UNAUTHORIZED_GRACE = 1800.0
+
+#: How the action plugin says where lines of progress shall go: the path of a file, or PROGRESS_IN_RESULT for beside the
+#: result. An environment variable, because an option would be one more for the user to read about and never to set.
+PROGRESS_VARIABLE = "BOUND_TOKENS_PROGRESS"
+PROGRESS_IN_RESULT = "-"
 
 PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
     "probe": {"type": "bool", "default": True},
@@ -34,6 +40,32 @@ def probe_of(params: Mapping[str, Any]) -> Probe | None:
     return Probe(service_account=params["probe_service_account"], namespace=params["probe_namespace"])
 
 
+@dataclass(slots=True, kw_only=True)
+class ProgressLines:
+    """Lines for people, on their way to the action plugin, which shows them: through a file that it reads while the
+    module runs, or, where it can't read one, beside the result. Nothing that happens to them disturbs the module."""
+
+    target: str | None
+    hide: Callable[[str], str]
+    kept: list[str] = field(default_factory=list)
+
+    def __call__(self, line: str) -> None:
+        line = " ".join(self.hide(line).split())
+        if self.target == PROGRESS_IN_RESULT:
+            self.kept.append(line)
+        elif self.target:
+            try:
+                # not created: when the file is gone, so is its reader
+                with open(os.open(self.target, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
+                    file.write(f"{line}\n")
+            except OSError:
+                self.target = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what goes beside the result."""
+        return {"_progress": self.kept} if self.kept else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a module's body works with."""
@@ -43,6 +75,8 @@ class Context:
     cluster: Cluster
     clock: Clock
     warn: Callable[[str], None]
+    #: Told at once to whoever watches the task; no part of the result.
+    progress: Callable[[str], None] = lambda line: None
 
     def wait_options(self) -> WaitOptions:
         """Return the task's wait_timeout and wait_sleep. Raises InvalidOption for those that would be no wait."""
@@ -84,6 +118,10 @@ def run_module(
     Errors that are not a CollectionError are bugs and keep their traceback.
     """
     module = _Module(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
+    progress = ProgressLines(
+        target=os.environ.get(PROGRESS_VARIABLE),
+        hide=lambda line: str(remove_values(line, module.no_log_values)),
+    )
     try:
         check(module.params)
         result = body(
@@ -93,10 +131,11 @@ def run_module(
                 cluster=Cluster(connection_options(module.params, os.environ)),
                 clock=SystemClock(),
                 warn=module.warn,
+                progress=progress,
             )
         )
     except CollectionError as error:
         details = {"status": error.status, "reason": error.reason} if isinstance(error, ApiError) else {}
-        module.fail_json(msg=error.message, **details, **error.progress)
+        module.fail_json(msg=error.message, **details, **error.progress, **progress.record())
     else:
-        module.exit_json(**result)
+        module.exit_json(**result, **progress.record())

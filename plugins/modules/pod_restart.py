@@ -237,6 +237,7 @@ def body(context: Context) -> dict[str, Any]:
         check_mode=context.check_mode,
         options=context.wait_options(),
         clock=context.clock,
+        say=context.progress,
     )
 
 

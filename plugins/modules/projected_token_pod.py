@@ -319,7 +319,13 @@ from ..module_utils._errors import InvalidOption
 from ..module_utils._module import Context, run_module
 from ..module_utils._options import WAIT_ARG_SPEC
 from ..module_utils._phases.projected_token import PodRequest, apply_pod, remove_pod
-from ..module_utils._plan.projected_token import RECREATE, PodSpec, validate_name, validate_spec
+from ..module_utils._plan.projected_token import (
+    RECREATE,
+    PodSpec,
+    validate_grace_period,
+    validate_name,
+    validate_spec,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **WAIT_ARG_SPEC,
@@ -358,6 +364,7 @@ def spec_of(params: Mapping[str, Any]) -> PodSpec:
 
 
 def check(params: Mapping[str, Any]) -> None:
+    validate_grace_period(params["terminate_grace_period"])
     if params["state"] == "absent":
         validate_name(spec_of(params))
         return

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,7 @@ from .._plan.pods import (
     renewal_permission,
 )
 from .._plan.rollout import judge_rollout
+from .._plan.story import format_seconds
 from .rollout import look_at_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
@@ -76,6 +77,7 @@ class Renewal:
     clock: Clock
     #: The issuer whose rollout is over; None where the cluster does not report rollouts.
     issuer: str | None = None
+    say: Callable[[str], None] = lambda line: None
     seconds: float | None = None
     timeout: float = 0.0
     deadline: float = 0.0
@@ -99,6 +101,8 @@ class Renewal:
         a lasting ApiError.
         """
         start = self.clock.monotonic()
+        name, count = self.plan.rank.name, len(self.plan.targets)
+        self.say(f"{name}: {count} pod(s) to renew")
         try:
             if self.issuer is not None:
                 self.wait_for_rollout(self.issuer, options)
@@ -113,6 +117,7 @@ class Renewal:
             )
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+        self.say(f"{name}: {count} pod(s) renewed after {format_seconds(self.seconds)}")
 
     def wait_for_rollout(self, issuer: str, options: WaitOptions) -> None:
         """Return when no rollout of the kube-apiservers runs, since one may have begun after the plan was made.
@@ -176,6 +181,8 @@ class Renewal:
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
             until = self.clock.monotonic() + (error.retry_after or 0.0)
+            if pod.uid not in self.blocked or self.blocked[pod.uid].words != error.words:
+                self.say(f"{pod.namespace}: {pod.name} may not go yet: {error.words}")
             self.blocked[pod.uid] = Blocked(words=error.words, until=until)
         else:
             self.accepted.add(pod.uid)
@@ -232,16 +239,25 @@ def _pod_record(pod: PodFacts, outcome: str, reason: str | None) -> dict[str, An
 
 
 def renew_pods(
-    cluster: Cluster, request: RenewalRequest, *, check_mode: bool, options: WaitOptions, clock: Clock
+    cluster: Cluster,
+    request: RenewalRequest,
+    *,
+    check_mode: bool,
+    options: WaitOptions,
+    clock: Clock,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
     Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
-    namespace. Any CollectionError after the plan carries the result so far.
+    namespace. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
+    begun and finished, and for each pod that may not go.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
     plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
-    renewals = [Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer) for p in plans]
+    renewals = [
+        Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer, say=say) for p in plans
+    ]
     try:
         retry(lambda: spare_own_pod(cluster, plans), clock=clock)
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)

@@ -316,11 +316,11 @@ def apply_pod(
     work = PodWork(cluster=cluster, request=request, options=options, clock=clock, manifest=build_pod(request.spec))
     try:
         if request.recreate == "when_issuer_changed":
-            work.issuer = request.issuer or read_wanted_issuer(cluster)
+            work.issuer = request.issuer or retry(lambda: read_wanted_issuer(cluster), clock=clock)
         plan = _make_plan(work, check_mode=check_mode)
         found, former_issuer = work.pod, (work.claims or {}).get("iss")
         if plan.is_change:
-            work.require_service_account()
+            retry(work.require_service_account, clock=clock)
         if plan.is_change and not check_mode:
             _carry_out(work, plan, found)
         if work.verdict and work.verdict.reason.startswith("Lifetime"):
@@ -338,13 +338,13 @@ def apply_pod(
 def _make_plan(work: PodWork, *, check_mode: bool) -> PodPlan:
     """Return the plan; a pod that is kept has been waited for and its token looked at. Raises Refused."""
     request = work.request
-    work.pod = work.read()
+    work.pod = retry(work.read, clock=work.clock)
     plan = plan_pod(request.spec, work.manifest, work.pod, recreate=request.recreate)
     if plan.action == "keep":
         if request.wait and not check_mode:
             work.wait_until_proven(None)
         else:
-            work.look_once()
+            retry(work.look_once, clock=work.clock)
         plan = plan_pod(
             request.spec, work.manifest, work.pod, recreate=request.recreate, claims=work.claims, issuer=work.issuer
         )
@@ -374,7 +374,7 @@ def remove_pod(
 ) -> dict[str, Any]:
     """Have no pod of that name and return the module's result. Errors hold what was reached before."""
     work = PodWork(cluster=cluster, request=request, options=options, clock=clock)
-    found = work.pod = work.read()
+    found = work.pod = retry(work.read, clock=clock)
     plan = plan_removal(request.spec, found)
     record = None if found is None else {**work.record(), "token": None}
     try:

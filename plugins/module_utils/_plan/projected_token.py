@@ -72,6 +72,13 @@ class PodSpec:
         return f"Pod {self.namespace}/{self.name}"
 
 
+def validate_grace_period(seconds: int | None) -> int | None:
+    """Return ``seconds`` unchanged when a pod can be given them to end. Raises InvalidOption when not."""
+    if seconds is not None and seconds < 0:
+        raise InvalidOption(f"The option terminate_grace_period is {seconds}; give 0 or more seconds.")
+    return seconds
+
+
 def validate_spec(spec: PodSpec) -> PodSpec:
     """Return ``spec`` unchanged when it can be meant. Raises InvalidOption with the option and a value that can."""
     for problem in (_find_name_problem(spec), _find_token_problem(spec), _find_pod_problem(spec)):

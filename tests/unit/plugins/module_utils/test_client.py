@@ -42,7 +42,7 @@ class RefusingClient:
         self.asked = []
 
     def request(self, method, path, **options):
-        self.asked.append((method, path, options["body"]))
+        self.asked.append((method, path, options.get("body")))
         raise self.error
 
 
@@ -75,6 +75,16 @@ def test_a_refused_eviction_names_the_budget(headers, retry_after):
             },
         )
     ]
+
+
+@pytest.mark.parametrize(("status", "count"), [(401, 1), (403, 0)])
+def test_after_401_another_api_server_may_be_asked(status, count, monkeypatch):
+    cluster, cleared = Cluster(OPTIONS), []
+    cluster._dynamic = RefusingClient(status, "", {})
+    monkeypatch.setattr(cluster._api.rest_client.pool_manager, "clear", lambda: cleared.append(1))
+    with pytest.raises(ApiError):
+        cluster.get("Pod", "web-0", "web")
+    assert len(cleared) == count
 
 
 class AnsweringClient:

@@ -159,6 +159,11 @@ class FakeCluster:
             if fault:
                 raise fault
         found = self.objects.get(kind, [])
+        if kind == "Pod" and namespace == "openshift-kube-apiserver":
+            found = copy.deepcopy(ROLLOUT["static_pods"])
+            for pod in found:
+                latest = self.singletons["KubeAPIServer"]["status"]["latestAvailableRevision"]
+                pod["metadata"]["labels"]["revision"] = str(latest)
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
 
     def get(self, kind, name, namespace=None):
@@ -238,9 +243,9 @@ def cluster(clock):
     return FakeCluster(clock)
 
 
-def renew(cluster, *, check_mode=False, options=WAIT, **request):
+def renew(cluster, *, check_mode=False, options=WAIT, say=lambda line: None, **request):
     request = RenewalRequest(**request)
-    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock)
+    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock, say=say)
 
 
 def outcomes(result):
@@ -358,6 +363,25 @@ def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):
     assert outcomes(result) == {"web-0": ("renewed", None), "db-0": ("renewed", None)}
     # asked at 0, again after the 5 s that the server wanted, then at the next look
     assert cluster.deeds == [(0.0, "evict", "db-0"), (8.0, "evict", "web-0")]
+
+
+def test_each_namespace_and_each_held_back_pod_is_told_once(cluster):
+    cluster.add_workload("web", replicas=3)
+    cluster.add_workload("zoo", "zoo", replicas=1)
+    cluster.refusals["web-1"] = [api_error(429, BUDGET), api_error(429, BUDGET), api_error(429, "another")]
+    lines = []
+    renew(cluster, check_mode=True, say=lines.append)
+    assert lines == []
+    renew(cluster, say=lines.append)
+    seconds = [line.rpartition(" after ")[2] for line in lines if " after " in line]
+    assert lines == [
+        "web: 3 pod(s) to renew",
+        f"web: web-1 may not go yet: {BUDGET}",
+        "web: web-1 may not go yet: another",
+        f"web: 3 pod(s) renewed after {seconds[0]}",
+        "zoo: 1 pod(s) to renew",
+        f"zoo: 1 pod(s) renewed after {seconds[1]}",
+    ]
 
 
 def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):

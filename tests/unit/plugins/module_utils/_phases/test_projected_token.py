@@ -12,6 +12,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     ApiError,
     CollectionError,
     CommandFailed,
+    InvalidOption,
     Refused,
     WaitFailed,
     WaitTimedOut,
@@ -22,7 +23,11 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pro
     remove_pod,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.projected_token import build_pod
-from ansible_collections.bound_tokens.openshift.plugins.modules.projected_token_pod import ARGUMENT_SPEC, spec_of
+from ansible_collections.bound_tokens.openshift.plugins.modules.projected_token_pod import (
+    ARGUMENT_SPEC,
+    check,
+    spec_of,
+)
 
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
 OLD, NEW = "https://old.example.com", "https://new.example.com"
@@ -248,6 +253,20 @@ def test_check_mode_plans_and_writes_nothing(there, recreate):
     assert (planned["pod"]["claims"] is not None) is there
 
 
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("deed", ["require", "get Pod", "get ServiceAccount", "exec"])
+def test_an_api_server_that_is_away_at_first_is_borne(there, check_mode, deed):
+    cluster = FakeCluster()
+    if there:
+        cluster.put(ask())
+    cluster.fail(deed, api_error(503), api_error(0, "Connection reset by peer"))
+    result = run(cluster, recreate="when_issuer_changed", check_mode=check_mode)
+    assert result["action"] == ("kept" if there else "created")
+    cluster.fail("get Pod", api_error(503))
+    assert remove(cluster, check_mode=check_mode)["changed"] is (there or not check_mode)
+
+
 def test_check_mode_does_not_wait_for_a_pod_that_is_not_ready():
     cluster = FakeCluster()
     cluster.put(ask())
@@ -290,6 +309,16 @@ def test_the_grace_period_is_passed_on():
     cluster.put(ask())
     run(cluster, ask(audience="storage"), recreate="when_changed", grace_period=0)
     assert "delete uid-1 in 0 s" in cluster.writes
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_grace_period_that_can_not_be_meant_is_refused(state):
+    params = {**DEFAULTS, "namespace": "demo", "image": "app:1", "state": state}
+    with pytest.raises(InvalidOption) as caught:
+        check({**params, "terminate_grace_period": -1})
+    assert caught.value.message == "The option terminate_grace_period is -1; give 0 or more seconds."
+    for seconds in (None, 0, 1):
+        check({**params, "terminate_grace_period": seconds})
 
 
 def test_a_token_of_a_former_issuer_is_replaced_on_request_only():
