@@ -38,8 +38,8 @@ print(json.dumps(found))
 class Lab:
     """The lab under test."""
 
-    def __init__(self):
-        self.settings = Settings.from_environment()
+    def __init__(self, settings=None):
+        self.settings = settings or Settings.from_environment()
         self.environment = {
             **os.environ,
             **self.settings.environment(),
@@ -151,16 +151,16 @@ class TrueEnd:
 
 
 @contextlib.contextmanager
-def running_lab(reaction_delay="0:4"):
+def running_lab(reaction_delay="0:4", operator_options="", settings=None):
     """A lab that is up; started when it is not, and then stopped at the end.
 
     Its operator reacts when it likes: each of its steps comes up to some seconds late, at random by a seed that is printed.
     """
-    lab = Lab()
+    lab = Lab(settings)
     was_up = lab.settings.kubeconfig.exists()
     seed = int(os.environ.get("LAB_SEED") or random.SystemRandom().randrange(2**31))
     print(f"LAB_SEED={seed}", file=sys.stderr)
-    lab.environment["LAB_OPERATOR_OPTIONS"] = f"--reaction-delay {reaction_delay} --seed {seed}"
+    lab.environment["LAB_OPERATOR_OPTIONS"] = f"--reaction-delay {reaction_delay} --seed {seed} {operator_options}"
     lab.command("up", stdout=sys.stderr)
     try:
         yield lab
