@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._ancestors import ParentWatch
 from ._client import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
@@ -85,12 +86,15 @@ def run_module(
     """
     module = _Module(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
     try:
+        parent = ParentWatch()
         check(module.params)
         result = body(
             Context(
                 params=module.params,
                 check_mode=module.check_mode,
-                cluster=Cluster(connection_options(module.params, os.environ)),
+                cluster=Cluster(
+                    connection_options(module.params, os.environ), before_request=lambda is_deed: parent.require()
+                ),
                 clock=SystemClock(),
                 warn=module.warn,
             )
