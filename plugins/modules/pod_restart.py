@@ -24,6 +24,7 @@ description:
     before it goes on to the next namespace. Fails when the cluster is set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
 attributes:
@@ -224,7 +225,7 @@ summary:
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._module import Context, run_module
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._phases.pods import renew_pods
 from ..module_utils._plan.pods import read_request
 
@@ -236,6 +237,7 @@ def body(context: Context) -> dict[str, Any]:
         check_mode=context.check_mode,
         options=context.wait_options(),
         clock=context.clock,
+        **({"note": context.run.note} if context.run else {}),
     )
 
 
@@ -247,6 +249,7 @@ def main() -> None:
     run_module(
         body,
         argument_spec={
+            **RUN_ARG_SPEC,
             "namespaces": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude_namespaces": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},

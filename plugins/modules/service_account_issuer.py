@@ -19,6 +19,7 @@ description:
   - The former issuer stays trusted for 24 hours, counted from the change.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
 attributes:
@@ -121,7 +122,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._model import DEFAULT_ISSUER
-from ..module_utils._module import Context, run_module
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._phases.issuer import apply_issuer
 from ..module_utils._plan.issuer import validate_issuer
 
@@ -142,6 +143,7 @@ def main() -> None:
     run_module(
         body,
         argument_spec={
+            **RUN_ARG_SPEC,
             "issuer": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "default"], "default": "present"},
             "skip_checks": {

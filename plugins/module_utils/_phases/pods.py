@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -224,12 +224,19 @@ def _pod_record(pod: PodFacts, outcome: str, reason: str | None) -> dict[str, An
 
 
 def renew_pods(
-    cluster: Cluster, request: RenewalRequest, *, check_mode: bool, options: WaitOptions, clock: Clock
+    cluster: Cluster,
+    request: RenewalRequest,
+    *,
+    check_mode: bool,
+    options: WaitOptions,
+    clock: Clock,
+    note: Callable[[Sequence[Mapping[str, Any]]], None] = lambda namespaces: None,
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
     Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
-    namespace. Any CollectionError after the plan carries the result so far.
+    namespace. Any CollectionError after the plan carries the result so far. ``note`` is told how far all namespaces are
+    before each one of them.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
     plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
@@ -238,6 +245,7 @@ def renew_pods(
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
+                note([r.record() for r in renewals])
                 renewal.run(options)
     except CollectionError as error:
         error.progress = _result(renewals, start.started_before, check_mode=check_mode)
