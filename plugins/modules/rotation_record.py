@@ -120,7 +120,7 @@ run:
       elements: dict
       sample: [{"name": "web", "tier": "user namespaces", "planned": 3, "renewed": 3, "seconds": 12.4}]
 reason:
-  description: V(NoRecord), V(Finished), V(SameRun), V(TakenOver), V(Done) or V(Found).
+  description: V(NoRecord), V(Finished), V(NothingDone), V(SameRun), V(TakenOver), V(Done) or V(Found).
   returned: success
   type: str
   sample: SameRun

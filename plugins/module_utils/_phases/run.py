@@ -49,7 +49,7 @@ class RunOffice:
         self.acquire(self._choose(request, found, verdict).run_id)
         # What was read before the lease was held may be out of date.
         found, verdict = self._judge(request)
-        record = self._choose(request, found, verdict)
+        record = advance(self._choose(request, found, verdict), "issuer")
         if record != found or not record.is_done:
             run = Run(store=self.store, clock=self.clock, holder=self.holder, record=record)
             run.save(record)

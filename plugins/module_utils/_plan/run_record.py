@@ -164,6 +164,9 @@ def judge_record(
     if is_same_issuer and (is_same_run or take_over):
         reason = "SameRun" if is_same_run else "TakenOver"
         return RunVerdict(action="continue", reason=reason, message=f"The run {record.run_id} goes on.")
+    if not is_same_issuer and has_done_nothing(record, current):
+        message = f"The run {record.run_id} ended before it had changed anything."
+        return RunVerdict(action="begin", reason="NothingDone", message=message)
     if take_over:
         return RunVerdict(action="begin", reason="TakenOver", message=f"The run {record.run_id} is given up.")
     if is_same_issuer:
@@ -175,6 +178,11 @@ def judge_record(
         reason="OtherRun",
         message=f"No run was begun: {record.describe(now)}; {way}, or set take_over to true to put this run in its place.",
     )
+
+
+def has_done_nothing(record: RunRecord, current: str) -> bool:
+    """Tell whether the run ended before its one edit: the cluster is still set to the issuer of before."""
+    return record.phase in ("planned", "issuer") and current == record.former_issuer
 
 
 def require_run(record: RunRecord | None, run_id: str) -> RunRecord:

@@ -39,6 +39,7 @@ RECORD = RunRecord(
     nodes={"master-0": SwitchRecord(not_before="2026-11-22T07:56:10Z", not_after="2026-11-22T07:56:48Z")},
     namespaces={"web": NamespaceRecord(tier="user namespaces", planned=5, renewed=2, seconds=3.5)},
 )
+EARLY = RunRecord(run_id="r1", issuer=B, former_issuer=A, phase="issuer")
 DONE = replace(RECORD, phase="done")
 
 CASES = [
@@ -51,6 +52,10 @@ CASES = [
     ("to another issuer", RECORD, {"wanted": C}, "refuse OtherRun"),
     ("to another issuer under the same name", RECORD, {"wanted": C, "run_id": "r1"}, "refuse OtherRun"),
     ("to another issuer, taken over", RECORD, {"wanted": C, "take_over": True}, "begin TakenOver"),
+    ("to another issuer, after one that did nothing", EARLY, {"wanted": C, "current": A}, "begin NothingDone"),
+    ("to another issuer, after one that did its edit", EARLY, {"wanted": C, "current": B}, "refuse OtherRun"),
+    ("to another issuer, after somebody else's edit", EARLY, {"wanted": C, "current": C}, "refuse OtherRun"),
+    ("after a renewal and a change back by hand", RECORD, {"wanted": C, "current": A}, "refuse OtherRun"),
     ("finished", DONE, {}, "continue SameRun"),
     ("finished, the next one", DONE, {"wanted": C}, "begin Finished"),
     ("finished, and changed back by hand", DONE, {"current": A}, "begin Finished"),
