@@ -74,7 +74,7 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
-    Stage("system", "system", "pytest -q tests/system", has_lab=True, timeout_minutes=30),
+    Stage("system", "system", "pytest -q tests/system", has_lab=True, timeout_minutes=60),
     Stage(
         "molecule",
         "molecule",

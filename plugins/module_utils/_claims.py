@@ -33,3 +33,10 @@ def decode_token(token: str) -> dict[str, Any]:
     if len(parts) != 3:
         raise InvalidOption(f"This is not a JSON Web Token: it has {len(parts)} part(s) instead of 3.")
     return decode_payload(parts[1])
+
+
+def decode_key_id(token: str) -> str | None:
+    """Return the ID of the key that signed ``token``, None when it names none. Raises InvalidOption like decode_token."""
+    decode_token(token)
+    key_id = decode_payload(token.strip().split(".")[0]).get("kid")
+    return key_id if isinstance(key_id, str) else None

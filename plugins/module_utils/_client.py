@@ -8,15 +8,20 @@ What leaves here are plain mappings, claims and ApiError; what a token or a cred
 from __future__ import annotations
 
 import json
+import math
 import re
 import ssl
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from ._claims import decode_token
+from ._claims import decode_key_id, decode_token
+from ._clock import Clock
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
 from ._options import ConnectionOptions
 
@@ -39,6 +44,13 @@ else:
 #: accept a connection and never answer.
 REQUEST_TIMEOUT = (5.0, 30.0)
 PAGE_SIZE = 500
+#: Seconds beyond the end of a watch that its server has set, after which nobody is believed to be there.
+WATCH_GRACE = 5.0
+#: Of a document outside the cluster; a key set holds some hundred bytes per key.
+MAX_DOCUMENT_BYTES = 262_144
+MAX_REDIRECTS = 5
+#: Of a discovery document and of a key set; API servers answer 406 to who does not name theirs.
+DOCUMENT_TYPES = "application/json, application/jwk-set+json"
 #: Bytes that a command in a container may print; what is asked for is one token's claims.
 MAX_OUTPUT = 65536
 
@@ -57,6 +69,8 @@ KINDS: dict[str, tuple[str, str, str, bool]] = {
     "ClusterVersion": ("config.openshift.io", "v1", "clusterversions", False),
     "Infrastructure": ("config.openshift.io", "v1", "infrastructures", False),
     "KubeAPIServer": ("operator.openshift.io", "v1", "kubeapiservers", False),
+    "CloudCredential": ("operator.openshift.io", "v1", "cloudcredentials", False),
+    "MachineConfigPool": ("machineconfiguration.openshift.io", "v1", "machineconfigpools", False),
     "ConfigMap": ("", "v1", "configmaps", True),
     "Namespace": ("", "v1", "namespaces", False),
     "Node": ("", "v1", "nodes", False),
@@ -168,6 +182,54 @@ class Cluster:
                 return iter(found)
             query = {**query, "continue": token}
 
+    def watch(
+        self, kind: str, name: str, namespace: str | None = None, *, known_version: str, timeout: float
+    ) -> dict[str, Any] | None:
+        """Return the object as soon as it differs from the one with this resourceVersion; None when it does not in time.
+
+        Each watch begins with the object as it is now, so that nothing is missed between two of them and no version can
+        be too old to go on from. A watch that breaks or is refused is an ApiError: only reading anew can tell then.
+        """
+        target = describe_target(kind, name, namespace)
+        seconds = max(1, math.ceil(timeout))
+        query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": seconds}
+        response = None
+        self._before_request(False)
+        try:
+            response = self._dynamic.request(
+                "get",
+                _path(kind, None, namespace),
+                query_params=list(query.items()),
+                _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
+                serialize=False,
+            )
+            is_confirmed = False
+            for event in _read_events(response):
+                changed = self._take_event(event, target)
+                version = changed["metadata"]["resourceVersion"]
+                if version != known_version and not _is_older(version, known_version):
+                    return changed
+                is_confirmed = is_confirmed or version == known_version
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._explain("watch", target, error) from None
+        finally:
+            if response is not None:
+                response.close()
+        if not is_confirmed:
+            words = "the watch ended without a word"
+            raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
+        return None
+
+    def _take_event(self, event: Mapping[str, Any], target: str) -> dict[str, Any]:
+        """Return the object of a watch event. An event that tells of no object's state is an ApiError."""
+        told: dict[str, Any] = event.get("object") or {}
+        if event.get("type") in ("ADDED", "MODIFIED"):
+            return told
+        status, words = (404, "it was deleted") if event.get("type") == "DELETED" else (told.get("code") or 500, "")
+        words = words or told.get("message") or "the watch was ended"
+        reason = told.get("reason") or "NotFound"
+        raise ApiError(verb="watch", target=target, host=self.host, status=status, words=words, reason=reason)
+
     def create(
         self, kind: str, body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
     ) -> dict[str, Any]:
@@ -178,12 +240,45 @@ class Cluster:
         return self._request("create", "post", kind, None, namespace, body=body, query=query, shown_name=name)
 
     def merge_patch(
-        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None
+        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, subresource: str = ""
     ) -> dict[str, Any]:
-        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take."""
+        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take.
+
+        With metadata.resourceVersion in ``patch``, an object that has changed since is left alone (409).
+        """
         return self._request(
-            "patch", "patch", kind, name, namespace, body=patch, content_type="application/merge-patch+json"
+            "patch",
+            "patch",
+            kind,
+            name,
+            namespace,
+            subresource=subresource,
+            body=patch,
+            content_type="application/merge-patch+json",
         )
+
+    def get_document(self, path: str) -> dict[str, Any]:
+        """Return a JSON object that is served outside the API groups, such as /openid/v1/jwks."""
+        return self._send("get", path, "get", path, header_params={"Accept": DOCUMENT_TYPES})[0]
+
+    def server_time(self) -> datetime | None:
+        """Return the time on an API server's clock, in whole seconds; None when it does not tell."""
+        _version, answer = self._send("get", "/version", "get", "/version")
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def own_token_claims(self) -> dict[str, Any]:
+        """Return the claims of the token with which requests are made; none when it is no JSON Web Token or none is used."""
+        headers: dict[str, str] = {}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        given = {name.lower(): value for name, value in headers.items()}.get("authorization") or ""
+        scheme, _space, token = given.partition(" ")
+        try:
+            return decode_token(token) if scheme.lower() == "bearer" else {}
+        except InvalidOption:
+            return {}
 
     def delete(
         self, kind: str, name: str, namespace: str | None = None, *, uid: str, grace_period: int | None = None
@@ -204,7 +299,15 @@ class Cluster:
     def request_token_claims(
         self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
     ) -> dict[str, Any]:
-        """Return the claims of a token made for this purpose (TokenRequest) over a new connection.
+        """Return the claims of a token made for this purpose, see request_token."""
+        return self.request_token(service_account, namespace, audience=audience, expiration_seconds=expiration_seconds)[
+            0
+        ]
+
+    def request_token(
+        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return the claims and the key ID of a token made for this purpose (TokenRequest) over a new connection.
 
         The token itself is dropped here. A new connection may reach another API server behind a load balancer.
         """
@@ -217,7 +320,8 @@ class Cluster:
         answer = self._request(
             "request a token for", "post", "ServiceAccount", service_account, namespace, subresource="token", body=body
         )
-        return decode_token(answer["status"]["token"])
+        token = answer["status"]["token"]
+        return decode_token(token), decode_key_id(token)
 
     def run_in_container(
         self, pod: str, namespace: str, container: str, command: Sequence[str], *, timeout: float = 30.0
@@ -286,19 +390,25 @@ class Cluster:
         query: Mapping[str, Any] | None = None,
         shown_name: str | None = None,
     ) -> dict[str, Any]:
-        target = describe_target(kind, shown_name or name, namespace)
         is_question = method == "get" or kind in _QUESTIONS or subresource == "token" or "dryRun" in (query or {})
-        self._before_request(not is_question)
+        return self._send(
+            verb,
+            describe_target(kind, shown_name or name, namespace),
+            method,
+            _path(kind, name, namespace, subresource),
+            is_deed=not is_question,
+            body=body,
+            content_type=content_type,
+            query_params=list((query or {}).items()),
+        )[0]
+
+    def _send(
+        self, verb: str, target: str, method: str, path: str, *, is_deed: bool = False, **options: Any
+    ) -> tuple[dict[str, Any], Any]:
+        """Return the JSON object that was answered, and the whole answer."""
+        self._before_request(is_deed)
         try:
-            response = self._dynamic.request(
-                method,
-                _path(kind, name, namespace, subresource),
-                body=body,
-                content_type=content_type,
-                query_params=list((query or {}).items()),
-                _request_timeout=REQUEST_TIMEOUT,
-                serialize=False,
-            )
+            response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, target, error) from None
         except ValueError:
@@ -311,11 +421,14 @@ class Cluster:
         if answer is None:
             words = "the answer is not a Kubernetes object"
             raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
-        return answer
+        return answer, response
 
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
         if isinstance(error, (ApiException, DynamicApiError)) and error.status:
+            if error.status == 401:
+                # another API server may know the token's issuer, and a kept connection would stay with this one
+                self._api.rest_client.pool_manager.clear()
             words, reason = _server_words(error)
             retry_after = _retry_after(error)
             return ApiError(
@@ -330,6 +443,63 @@ class Cluster:
         words = _connection_words(error)
         is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
         return ApiError(verb=verb, target=target, host=self.host, status=0, words=words, certificate=is_certificate)
+
+
+def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: float, clock: Clock) -> Any:
+    """Return the JSON document at an https address outside the cluster.
+
+    Nothing of the cluster's is used: no credentials, no headers, no certificates. ``timeout`` bounds the whole, in
+    seconds. Raises CollectionError for everything that keeps a relying party from reading it.
+    """
+    deadline = clock.monotonic() + timeout
+    try:
+        for _hop in range(MAX_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https":
+                raise CollectionError(f"{url} is not an https address")
+            with _outside_pool(url, ca_cert, proxy) as pool:
+                left = max(0.1, deadline - clock.monotonic())
+                answer = pool.request(
+                    "GET",
+                    url,
+                    headers={"Accept": f"{DOCUMENT_TYPES}, */*", "User-Agent": "bound_tokens.openshift"},
+                    timeout=urllib3.Timeout(total=left),
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                )
+                location = answer.get_redirect_location()
+                if not location:
+                    return json.loads(_read_bounded(answer, url, deadline, clock))
+                url = urljoin(url, location)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        words = "it is not JSON" if isinstance(error, ValueError) else _connection_words(error).rstrip(".")
+        raise CollectionError(f"{url} could not be read: {words}") from None
+    raise CollectionError(f"{url} is redirected more than {MAX_REDIRECTS} times")
+
+
+def _outside_pool(url: str, ca_cert: str | None, proxy: str | None) -> Any:
+    """Return a pool without anything of the cluster's. Without ``proxy``, the environment's is used."""
+    host = urlsplit(url).hostname or ""
+    proxy = proxy or (None if proxy_bypass(host) else getproxies().get("https"))
+    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    if ca_cert:
+        tls["ca_certs"] = ca_cert
+    return urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)
+
+
+def _read_bounded(answer: Any, url: str, deadline: float, clock: Clock) -> bytes:
+    if answer.status != 200:
+        raise CollectionError(f"{url} answers HTTP {answer.status}")
+    body = b""
+    while True:
+        piece = answer.read1(8192)
+        if not piece:
+            return body
+        body += piece
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise CollectionError(f"{url} is longer than {MAX_DOCUMENT_BYTES} bytes")
+        if clock.monotonic() > deadline:
+            raise CollectionError(f"{url} could not be read in time")
 
 
 def _parse_object(data: bytes) -> dict[str, Any] | None:
@@ -347,6 +517,21 @@ def _path(kind: str, name: str | None, namespace: str | None, subresource: str =
         parts += ["namespaces", namespace]
     parts += [p for p in (plural, name, subresource) if p]
     return "/" + "/".join(quote(p, safe="") for p in parts)
+
+
+def _read_events(response: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a watch tells, line by line, as it comes."""
+    rest = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether an API server that lags behind tells of a state before the known one. Versions count upwards."""
+    return version.isdigit() and known.isdigit() and int(version) < int(known)
 
 
 def _delete_options(uid: str, grace_period: int | None) -> dict[str, Any]:
@@ -381,7 +566,8 @@ def _connection_words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     text = str(reason if reason is not None and not isinstance(error, OSError) else error)
     # Around the words stand the library's object ("<...>: "), the error number and the line of the C source.
-    return _LIBRARY_NOISE.sub("", text)
+    words = _LIBRARY_NOISE.sub("", text)
+    return words[:-1] if words.endswith(")") and "(" not in words else words
 
 
 def _read_channels(session: Any, seconds: float) -> dict[int, str]:

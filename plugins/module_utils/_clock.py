@@ -51,12 +51,18 @@ class WaitOptions:
 
     timeout: float
     interval: float = 5.0
-    #: A valid token is refused by API servers that do not know its issuer yet, so 401 is borne for this long.
+    #: A valid token is refused by API servers that do not know its issuer yet, so 401 is borne for this long once the
+    #: credentials have been accepted; before that only for UNAUTHORIZED_AT_START: then they are more likely wrong.
     unauthorized_grace: float = 0.0
 
 
 #: For reads that wait for nothing but an API server that is being restarted. Wrong credentials are told at once.
 READ_OPTIONS = WaitOptions(timeout=120.0, interval=2.0)
+#: Seconds in which credentials that no API server has accepted yet are tried again, each time over a new connection.
+UNAUTHORIZED_AT_START = 60.0
+#: Seconds between two tries when changes are watched and an API server does not answer: the change may be due any moment.
+RETRY_INTERVAL = 1.0
+
 
 FactsT = TypeVar("FactsT")
 VerdictT = TypeVar("VerdictT", bound=Verdict)
@@ -69,36 +75,40 @@ def poll(
     waiting_for: str,
     options: WaitOptions,
     clock: Clock,
-    on_verdict: Callable[[VerdictT], None] = lambda verdict: None,
     has_progressed: Callable[[VerdictT], bool] | None = None,
+    wait_for_change: Callable[[float], None] | None = None,
 ) -> VerdictT:
     """Return the first verdict whose outcome is DONE.
 
     Looks before the first sleep and once more after the deadline. Errors that pass by themselves are borne until
     the deadline, others are raised at once. Raises WaitFailed for a verdict FAILED, WaitTimedOut at the deadline.
     Where ``has_progressed`` says so of a verdict WAITING, the time counts anew.
+
+    ``wait_for_change`` takes the place of the sleep between two looks. It is given the seconds that are left, returns
+    when another look may show something new, and raises nothing that passes by itself.
     """
     deadline = clock.monotonic() + options.timeout
     unauthorized_since: float | None = None
+    grace = min(options.unauthorized_grace, UNAUTHORIZED_AT_START)
     last_message = "nothing was seen yet"
     while True:
         is_last_look = clock.monotonic() >= deadline
-        pause = options.interval
+        pause: float | None = None
         try:
             verdict = judge(observe())
         except ApiError as error:
             now = clock.monotonic()
             if error.is_unauthorized:
                 unauthorized_since = now if unauthorized_since is None else unauthorized_since
-                if now - unauthorized_since >= options.unauthorized_grace:
+                if now - unauthorized_since >= grace:
                     raise
             elif not error.is_transient:
                 raise
             last_message = error.message
+            pause = min(options.interval, RETRY_INTERVAL) if wait_for_change else options.interval
             pause = max(pause, error.retry_after or 0.0)
         else:
-            unauthorized_since = None
-            on_verdict(verdict)
+            unauthorized_since, grace = None, options.unauthorized_grace
             last_message = verdict.message
             if verdict.outcome is Outcome.DONE:
                 return verdict
@@ -109,7 +119,11 @@ def poll(
         if is_last_look:
             how = "did not end within" if has_progressed is None else "has seen no progress for"
             raise WaitTimedOut(f"Waiting for {waiting_for} {how} {options.timeout:g} s; last seen: {last_message}")
-        clock.sleep(max(0.0, min(pause, deadline - clock.monotonic())))
+        left = max(0.0, deadline - clock.monotonic())
+        if wait_for_change and pause is None:
+            wait_for_change(left)
+        else:
+            clock.sleep(min(options.interval if pause is None else pause, left))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

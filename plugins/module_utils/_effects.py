@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,19 @@ def set_issuer(cluster: Cluster, plan: IssuerPlan) -> None:
     """Write the one field that the plan changes."""
     if plan.patch is not None:
         cluster.merge_patch("Authentication", "cluster", plan.patch)
+
+
+def keep_trusted(cluster: Cluster, kube_apiserver: Mapping[str, Any], dropped: Collection[int]) -> None:
+    """Write the list of trusted issuers of ``kube_apiserver``, as it was read, without the entries at these places.
+
+    An object that has changed since is left alone: ApiError 409.
+    """
+    entries = kube_apiserver["status"]["serviceAccountIssuers"]
+    patch = {
+        "metadata": {"resourceVersion": kube_apiserver["metadata"]["resourceVersion"]},
+        "status": {"serviceAccountIssuers": [e for place, e in enumerate(entries) if place not in dropped]},
+    }
+    cluster.merge_patch("KubeAPIServer", "cluster", patch, subresource="status")
 
 
 def renew_pod(cluster: Cluster, pod: PodFacts, *, method: str, grace_period: int | None) -> None:

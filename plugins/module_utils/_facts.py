@@ -4,34 +4,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ._claims import decode_payload
-from ._client import Cluster, parse_yaml
-from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption
+from ._client import Cluster, fetch_json, parse_yaml
+from ._clock import Clock
+from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption, Refused
 from ._model import (
+    DEFAULT_ISSUER,
+    Caller,
     Condition,
     IssuerFacts,
     Owner,
     OwnerFacts,
     Permission,
     PodFacts,
+    PreflightFacts,
     Probe,
+    PublishedDocuments,
     RolloutFacts,
+    RolloutVerdict,
+    caller_of,
     conditions_of,
     issuer_facts,
     issuers_in_config,
+    key_ids_of,
     latest_revision_of,
     owner_facts,
     owner_of,
     pod_facts,
     rollout_facts,
 )
+from ._plan.issuer import DocumentOptions, IssuerRequest
+from ._plan.preflight import HOSTED, MICROSHIFT, PLAIN_KUBERNETES
 
 #: Where the operator keeps the kube-apiservers' static pods and one ConfigMap config-N per revision.
 OPERAND_NAMESPACE = "openshift-kube-apiserver"
+
+#: The operators that take part in a change of the issuer.
+WATCHED_OPERATORS = ("kube-apiserver", "authentication")
 
 #: An audience that nothing accepts: a token made only to be read is of no use to anybody.
 PROBE_AUDIENCE = "probe.invalid"
@@ -62,19 +76,34 @@ def read_kube_apiserver(cluster: Cluster) -> dict[str, Any]:
     if not (found.get("status") or {}).get("nodeStatuses"):
         infrastructure = cluster.get("Infrastructure", "cluster") or {}
         if (infrastructure.get("status") or {}).get("controlPlaneTopology") == "External":
-            raise CollectionError(
-                "The control plane of this cluster is hosted elsewhere (controlPlaneTopology External), so its issuer "
-                "can't be changed from within; set spec.issuerURL of its HostedCluster on the management cluster."
-            )
+            raise CollectionError(HOSTED)
     return found
 
 
-def read_rollout(cluster: Cluster) -> RolloutFacts:
-    """Return the facts of one judgement, read in the order that makes them sound together."""
+def read_rollout_objects(
+    cluster: Cluster,
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """Return what rollout_facts takes, read in the order that makes it sound together."""
     authentication = cluster.require("Authentication", "cluster")
     first = read_kube_apiserver(cluster)
     config = read_revision_config(cluster, latest_revision_of(first))
-    return rollout_facts(authentication, first, config, read_kube_apiserver(cluster))
+    return authentication, first, config, read_kube_apiserver(cluster)
+
+
+def read_rollout(cluster: Cluster) -> RolloutFacts:
+    """Return the facts of one judgement, without the static pods and the ClusterOperators."""
+    return rollout_facts(*read_rollout_objects(cluster))
+
+
+def read_operand_pods(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the pods that run and install the kube-apiservers."""
+    return list(cluster.list("Pod", OPERAND_NAMESPACE))
+
+
+def read_cluster_operators(cluster: Cluster, names: Iterable[str]) -> dict[str, Mapping[str, Condition]]:
+    """Return the conditions of those of the ClusterOperators that exist."""
+    found = {name: cluster.get("ClusterOperator", name) for name in names}
+    return {name: conditions_of(obj) for name, obj in found.items() if obj is not None}
 
 
 def read_revision_config(cluster: Cluster, revision: int) -> dict[str, Any] | None:
@@ -103,15 +132,136 @@ def read_token_issuers(cluster: Cluster, probe: Probe, *, count: int) -> tuple[s
     return tuple(c.get("iss", "") for c in claims)
 
 
-def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Condition | None:
-    """Return one condition of an object; None where the object, its kind or the condition does not exist."""
+def read_token(cluster: Cluster, probe: Probe) -> tuple[str, str | None]:
+    """Return the issuer and the key ID that a new token names."""
+    claims, key_id = cluster.request_token(
+        probe.service_account, probe.namespace, audience=PROBE_AUDIENCE, expiration_seconds=PROBE_SECONDS
+    )
+    return claims.get("iss", ""), key_id
+
+
+def read_optional(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
+    """Return an object that only a check looks at; empty where it or its kind does not exist or may not be read."""
     try:
-        found = cluster.get(kind, name)
+        return cluster.get(kind, name) or {}
     except ApiError as error:
-        if error.is_missing_api:
+        if error.is_missing_api or error.status == 403:
+            return {}
+        raise
+
+
+def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Condition | None:
+    """Return one condition of an object; None where it does not exist or may not be read."""
+    return conditions_of(read_optional(cluster, kind, name)).get(condition)
+
+
+def read_pools(cluster: Cluster) -> dict[str, dict[str, Condition]]:
+    """Return the conditions of each MachineConfigPool; none where there are no pools or they may not be read."""
+    try:
+        return {p["metadata"]["name"]: conditions_of(p) for p in cluster.list("MachineConfigPool")}
+    except ApiError as error:
+        if error.is_missing_api or error.status == 403:
+            return {}
+        raise
+
+
+def require_openshift(cluster: Cluster) -> None:
+    """Return on a cluster that has OpenShift's configuration. Raises Refused with where the issuer is set elsewhere."""
+    try:
+        cluster.require("Authentication", "cluster")
+    except ApiError as error:
+        if not error.is_missing_api:
+            raise
+        microshift = cluster.get("ConfigMap", "microshift-version", "kube-public")
+        raise Refused(MICROSHIFT if microshift else PLAIN_KUBERNETES) from None
+
+
+def read_caller(cluster: Cluster, *, with_token: bool = False) -> Caller:
+    """Return who we are for the cluster (SelfSubjectReview), and on request what the token in use says."""
+    try:
+        review = cluster.create("SelfSubjectReview", {})
+    except ApiError as error:
+        if not error.is_missing_api and error.status != 403:
+            raise
+        review = {}
+    return caller_of(review, cluster.own_token_claims() if with_token else {})
+
+
+def read_cluster_key_ids(cluster: Cluster) -> frozenset[str] | None:
+    """Return the IDs of the keys that the API servers publish; None when they publish none or do not show them."""
+    try:
+        return key_ids_of(cluster.get_document("/openid/v1/jwks"))
+    except ApiError as error:
+        if error.status in (403, 404):
             return None
         raise
-    return conditions_of(found or {}).get(condition)
+
+
+def read_discovery_issuer(cluster: Cluster) -> str | None:
+    """Return the issuer in an API server's own discovery document; None when it has none or does not show it."""
+    try:
+        issuer = cluster.get_document("/.well-known/openid-configuration").get("issuer")
+    except ApiError as error:
+        if error.status in (403, 404):
+            return None
+        raise
+    return issuer if isinstance(issuer, str) else None
+
+
+def read_documents(cluster: Cluster, issuer: str, options: DocumentOptions, clock: Clock) -> PublishedDocuments | None:
+    """Return what is published at ``issuer``; None when that is not to be looked at.
+
+    The default issuer's documents are the cluster's own. With ``auto`` they are required where the cluster's
+    components get their cloud credentials by tokens (credentialsMode Manual).
+    """
+    if options.mode == "skip" or issuer == DEFAULT_ISSUER:
+        return None
+    is_required = options.mode == "required"
+    if options.mode == "auto":
+        credentials = read_optional(cluster, "CloudCredential", "cluster")
+        is_required = (credentials.get("spec") or {}).get("credentialsMode") == "Manual"
+    if not issuer.startswith("https://"):
+        return PublishedDocuments(is_required=is_required, problem="it is not an https URL")
+    fetch = partial(fetch_json, ca_cert=options.ca_cert, proxy=options.proxy, timeout=options.timeout, clock=clock)
+    try:
+        configuration = fetch(f"{issuer}/.well-known/openid-configuration")
+        configuration = configuration if isinstance(configuration, Mapping) else {}
+        uri = configuration.get("jwks_uri")
+        keys = fetch(uri) if isinstance(uri, str) and uri.startswith("https://") else None
+    except CollectionError as error:
+        return PublishedDocuments(is_required=is_required, problem=error.message)
+    return PublishedDocuments(
+        is_required=is_required,
+        issuer=configuration.get("issuer"),
+        jwks_uri=uri,
+        key_ids=key_ids_of(keys),
+        cluster_key_ids=read_cluster_key_ids(cluster),
+    )
+
+
+def read_preflight(
+    cluster: Cluster, request: IssuerRequest, permissions: Iterable[Permission], rollout: RolloutVerdict, clock: Clock
+) -> PreflightFacts:
+    """Return what the checks need that ``request`` does not switch off, next to the judgement ``rollout``."""
+    kube_apiserver = read_kube_apiserver(cluster)
+    spec = kube_apiserver.get("spec") or {}
+    infrastructure = read_optional(cluster, "Infrastructure", "cluster").get("status") or {}
+    overrides = (spec.get("unsupportedConfigOverrides") or {}).get("apiServerArguments") or {}
+    wants_documents = "documents" not in request.skip_checks
+    return PreflightFacts(
+        rollout=rollout,
+        now=cluster.server_time(),
+        caller=read_caller(cluster, with_token=True),
+        denied=tuple(read_denied(cluster, permissions)),
+        degraded={n: read_condition(cluster, "ClusterOperator", n, "Degraded") for n in WATCHED_OPERATORS},
+        progressing=read_condition(cluster, "ClusterVersion", "version", "Progressing"),
+        pools=read_pools(cluster),
+        management_state=spec.get("managementState") or "Managed",
+        overridden=frozenset(overrides),
+        topology=infrastructure.get("controlPlaneTopology") or "",
+        control_plane_nodes=len((kube_apiserver.get("status") or {}).get("nodeStatuses") or ()),
+        documents=read_documents(cluster, request.wanted, request.documents, clock) if wants_documents else None,
+    )
 
 
 def read_denied(cluster: Cluster, wanted: Iterable[Permission]) -> list[Permission]:
@@ -137,16 +287,9 @@ def read_own_namespace(cluster: Cluster) -> str | None:
     It is the one of the service account that is used here; for any other user, such as one with a client certificate,
     the one of the pod that this runs in.
     """
-    try:
-        review = cluster.create("SelfSubjectReview", {})
-    except ApiError as error:
-        if not error.is_missing_api:
-            raise
-        review = {}
-    username = ((review.get("status") or {}).get("userInfo") or {}).get("username") or ""
-    parts = username.split(":")
-    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:
-        return parts[2]
+    namespace = read_caller(cluster).namespace
+    if namespace:
+        return namespace
     try:
         return NAMESPACE_FILE.read_text(encoding="utf-8").strip() or None
     except OSError:

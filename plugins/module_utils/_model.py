@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -67,11 +67,30 @@ NO_CONDITION = Condition(status="Unknown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRevision:
-    """Where one control-plane node stands: zero and absent mean the same (typed clients leave out zeros)."""
+    """Where one control-plane node stands: zero and absent mean the same (typed clients leave out zeros).
+
+    ``failed_*`` tell of the last failure, which the operator does not clear when a later try succeeds.
+    """
 
     name: str
     current: int = 0
     target: int = 0
+    failed_revision: int = 0
+    failed_count: int = 0
+    failed_errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPod:
+    """The static pod of one kube-apiserver, as its mirror shows it."""
+
+    name: str
+    node: str
+    revision: int = 0
+    is_ready: bool = False
+    #: It has ended with an error and is started again and again; ``words`` are the kubelet's and its own.
+    is_crashing: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +137,9 @@ class RolloutFacts:
     management_state: str = "Managed"
     #: The issuers in tokens made over several new connections; None when none was asked for.
     token_issuers: tuple[str, ...] | None = None
+    #: The static pods and the conditions of ClusterOperators by name; None when they were not read.
+    servers: tuple[ServerPod, ...] | None = None
+    operators: Mapping[str, Mapping[str, Condition]] | None = None
 
     def condition(self, name: str) -> Condition:
         return self.conditions.get(name, NO_CONDITION)
@@ -177,6 +199,57 @@ class Finding:
 
     def record(self) -> dict[str, Any]:
         return {"check": self.check, "blocking": self.is_blocking, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who the cluster takes us for. The pod is known only for a token that is bound to one.
+
+    ``token_issuer`` and ``token_expires`` are those of a service account's token; None where the credential is
+    something else, such as a client certificate.
+    """
+
+    username: str = ""
+    namespace: str = ""
+    pod: str = ""
+    pod_uid: str = ""
+    token_issuer: str | None = None
+    token_expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedDocuments:
+    """What relying parties read at an issuer's address. ``problem`` tells why something could not be read."""
+
+    is_required: bool
+    problem: str = ""
+    issuer: Any = None
+    jwks_uri: Any = None
+    key_ids: frozenset[str] = frozenset()
+    #: The keys that the cluster's tokens are signed with; None when the cluster does not tell.
+    cluster_key_ids: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreflightFacts:
+    """All that the checks before the edit need. A condition, an object or a time that could not be read is None."""
+
+    rollout: RolloutVerdict
+    now: datetime | None
+    caller: Caller = field(default_factory=Caller)
+    denied: tuple[Permission, ...] = ()
+    #: The condition Degraded of each ClusterOperator, and Progressing of the ClusterVersion.
+    degraded: Mapping[str, Condition | None] = field(default_factory=dict)
+    progressing: Condition | None = None
+    #: The conditions of each MachineConfigPool.
+    pools: Mapping[str, Mapping[str, Condition]] = field(default_factory=dict)
+    management_state: str = "Managed"
+    #: Names of the kube-apiservers' arguments in spec.unsupportedConfigOverrides.
+    overridden: frozenset[str] = frozenset()
+    topology: str = "HighlyAvailable"
+    control_plane_nodes: int = 3
+    #: None when nobody asked for them, or the issuer is one that the cluster itself publishes.
+    documents: PublishedDocuments | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +319,30 @@ def trusted_issuers_of(kube_apiserver: Mapping[str, Any]) -> tuple[TrustedIssuer
     return tuple(TrustedIssuer(name=e.get("name", ""), expires=parse_time(e.get("expirationTime"))) for e in entries)
 
 
+def key_ids_of(jwks: Any) -> frozenset[str]:
+    """Return the key IDs in a JSON Web Key Set (RFC 7517); none when it is not one."""
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    found = (key.get("kid") for key in keys if isinstance(key, Mapping)) if isinstance(keys, list) else ()
+    return frozenset(kid for kid in found if isinstance(kid, str))
+
+
+def caller_of(review: Mapping[str, Any], claims: Mapping[str, Any]) -> Caller:
+    """Return the caller from a SelfSubjectReview and the claims of the token that is used (empty: none is)."""
+    user = (review.get("status") or {}).get("userInfo") or {}
+    extra, username = user.get("extra") or {}, user.get("username") or ""
+    parts = username.split(":")
+    is_account = parts[:2] == ["system", "serviceaccount"] and len(parts) == 4
+    exp, issuer = claims.get("exp"), claims.get("iss")
+    return Caller(
+        username=username,
+        namespace=parts[2] if is_account else "",
+        pod=next(iter(extra.get("authentication.kubernetes.io/pod-name") or ()), ""),
+        pod_uid=next(iter(extra.get("authentication.kubernetes.io/pod-uid") or ()), ""),
+        token_issuer=issuer if isinstance(issuer, str) else None,
+        token_expires=datetime.fromtimestamp(exp, timezone.utc) if isinstance(exp, int) else None,
+    )
+
+
 def issuers_in_config(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the ``service-account-issuer`` list of a KubeAPIServerConfig or of ``spec.observedConfig``."""
     return tuple((config.get("apiServerArguments") or {}).get("service-account-issuer") or ())
@@ -275,7 +372,14 @@ def rollout_facts(
         revision=latest_revision_of(last),
         revision_issuers=None if revision_config is None else issuers_in_config(revision_config),
         nodes=tuple(
-            NodeRevision(name=n["nodeName"], current=n.get("currentRevision") or 0, target=n.get("targetRevision") or 0)
+            NodeRevision(
+                name=n["nodeName"],
+                current=n.get("currentRevision") or 0,
+                target=n.get("targetRevision") or 0,
+                failed_revision=n.get("lastFailedRevision") or 0,
+                failed_count=n.get("lastFailedCount") or 0,
+                failed_errors=tuple(n.get("lastFailedRevisionErrors") or ()),
+            )
             for n in status.get("nodeStatuses") or ()
         ),
         conditions=conditions_of(last),
@@ -286,6 +390,42 @@ def rollout_facts(
 def latest_revision_of(kube_apiserver: Mapping[str, Any]) -> int:
     """Return ``status.latestAvailableRevision``, 0 when there is none yet."""
     return (kube_apiserver.get("status") or {}).get("latestAvailableRevision") or 0
+
+
+def server_pods(pods: Iterable[Mapping[str, Any]]) -> tuple[ServerPod, ...]:
+    """Return the kube-apiservers' static pods among ``pods``, those of OPERAND_NAMESPACE."""
+    return tuple(_server_pod(p) for p in pods if p["metadata"]["name"] == f"kube-apiserver-{_node_of(p)}")
+
+
+def _server_pod(pod: Mapping[str, Any]) -> ServerPod:
+    metadata = pod["metadata"]
+    revision = (metadata.get("labels") or {}).get("revision", "")
+    ready = conditions_of(pod).get("Ready", NO_CONDITION)
+    is_ready = ready.status == "True" and not metadata.get("deletionTimestamp")
+    crashes = []
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        ended = [(status.get(s) or {}).get("terminated") or {} for s in ("state", "lastState")]
+        failures = [e for e in ended if e.get("exitCode")]
+        # between two tries the container runs for a moment: what it has been through does not go away
+        if waiting.get("reason") == "CrashLoopBackOff" or (failures and not status.get("ready")):
+            told = [waiting.get("message"), *(e.get("message") for e in failures)]
+            said = " ".join(" ".join(t.split()) for t in told if t)
+            codes = "".join(f"exit code {e['exitCode']}" for e in failures[:1])
+            crashes.append(f"container {status['name']}: {said or codes or 'CrashLoopBackOff'}")
+    return ServerPod(
+        name=metadata["name"],
+        node=_node_of(pod),
+        revision=int(revision) if revision.isdigit() else 0,
+        is_ready=is_ready,
+        is_crashing=bool(crashes) and not is_ready,
+        words="; ".join(crashes),
+    )
+
+
+def _node_of(pod: Mapping[str, Any]) -> str:
+    name: str = (pod.get("spec") or {}).get("nodeName") or ""
+    return name
 
 
 def owner_of(obj: Mapping[str, Any]) -> Owner | None:

@@ -10,11 +10,12 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ._ancestors import ParentWatch
 from ._client import Cluster
@@ -28,8 +29,13 @@ from ._plan.run_record import NAMESPACE, validate_run_id
 from ._run import RecordStore, Run
 from ._run_lock import Guard, RunLock
 
-#: A token is refused by API servers that do not know its issuer yet or any more; a rollout takes about this long.
+#: A token is refused by API servers that do not know its issuer yet or any more. A rollout takes about half of this at most.
 UNAUTHORIZED_GRACE = 1800.0
+
+#: How the action plugin says where lines of progress shall go: the path of a file, or PROGRESS_IN_RESULT for beside the
+#: result. An environment variable, because an option would be one more for the user to read about and never to set.
+PROGRESS_VARIABLE = "BOUND_TOKENS_PROGRESS"
+PROGRESS_IN_RESULT = "-"
 
 PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
     "probe": {"type": "bool", "default": True},
@@ -64,6 +70,32 @@ def probe_of(params: Mapping[str, Any]) -> Probe | None:
     return Probe(service_account=params["probe_service_account"], namespace=params["probe_namespace"])
 
 
+@dataclass(slots=True, kw_only=True)
+class ProgressLines:
+    """Lines for people, on their way to the action plugin, which shows them: through a file that it reads while the
+    module runs, or, where it can't read one, beside the result. Nothing that happens to them disturbs the module."""
+
+    target: str | None
+    hide: Callable[[str], str]
+    kept: list[str] = field(default_factory=list)
+
+    def __call__(self, line: str) -> None:
+        line = " ".join(self.hide(line).split())
+        if self.target == PROGRESS_IN_RESULT:
+            self.kept.append(line)
+        elif self.target:
+            try:
+                # not created: when the file is gone, so is its reader
+                with open(os.open(self.target, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
+                    file.write(f"{line}\n")
+            except OSError:
+                self.target = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what goes beside the result."""
+        return {"_progress": self.kept} if self.kept else {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a module's body works with."""
@@ -73,6 +105,8 @@ class Context:
     cluster: Cluster
     clock: Clock
     warn: Callable[[str], None]
+    #: Told at once to whoever watches the task; no part of the result.
+    progress: Callable[[str], None] = lambda line: None
     #: What stands at the cluster's door; a connection past it; and the run that the task is a part of.
     guard: Guard | None = None
     connect: Callable[[], Cluster] | None = None
@@ -152,6 +186,10 @@ def run_module(
     Errors that are not a CollectionError are bugs and keep their traceback.
     """
     module = _Module(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
+    progress = ProgressLines(
+        target=os.environ.get(PROGRESS_VARIABLE),
+        hide=lambda line: str(remove_values(line, module.no_log_values)),
+    )
     guard = Guard(require_parent=ParentWatch().require)
     try:
         check(module.params)
@@ -164,15 +202,16 @@ def run_module(
             cluster=Cluster(options, before_request=guard.before_request),
             clock=SystemClock(),
             warn=module.warn,
+            progress=progress,
             guard=guard,
             connect=lambda: Cluster(options),
         )
         result = _work(body, context, keeps_runs=keeps_runs)
     except CollectionError as error:
         details = {"status": error.status, "reason": error.reason} if isinstance(error, ApiError) else {}
-        module.fail_json(msg=error.message, **details, **error.progress)
+        module.fail_json(msg=error.message, **details, **error.progress, **progress.record())
     else:
-        module.exit_json(**result)
+        module.exit_json(**result, **progress.record())
 
 
 def _work(body: Callable[[Context], dict[str, Any]], context: Context, *, keeps_runs: bool) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Run:
         record, result = self.record, dict(result)
         issuer = result.get("issuer")
         if isinstance(issuer, Mapping) and "previous" in issuer and not failed:
-            record = absorb_issuer(record, issuer, changed=result["changed"])
+            record = absorb_issuer(record, issuer, changed=issuer["previous"] != record.issuer)
         if "rollout" in result and not failed:
             record = absorb_rollout(record, result["rollout"])
             result["rollout"] = overlay_rollout(record, result["rollout"])

@@ -15,6 +15,12 @@ description:
     C(AllNodesAtLatestRevision) then still tells of the revision before, for 30 to 47 seconds on a real cluster. This
     module goes by what the operator has taken over, in the order in which it does; the texts are returned for people.
   - API servers that go away meanwhile are normal and are waited for.
+  - Changes are watched, so that O(wait_sleep) matters only where the caller has no permission for the verb C(watch) on
+    C(kubeapiservers.operator.openshift.io).
+  - A rollout that can't succeed ends the wait early, with the operator's own words. Short flaps, and marks that former
+    failures have left, do not.
+  - While it waits, a line for each change is shown; at the end only, when the module does not run on the machine that
+    runs Ansible, or with C(become).
   - Changes nothing.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
@@ -37,6 +43,34 @@ options:
       - How many seconds to wait at most. A rollout takes 10 to 15 minutes on three control-plane nodes, sometimes more.
       - When the time is up the module fails, with the progress so far in RV(rollout).
     default: 2700
+  operators:
+    description:
+      - Whether the ClusterOperators C(kube-apiserver) and C(authentication) must be available, not progressing and not
+        degraded as well.
+    type: bool
+    default: false
+  stable_seconds:
+    description:
+      - For how many seconds all of this must hold. Any change starts them anew.
+    type: int
+    default: 0
+  reaction_timeout:
+    description:
+      - After how many seconds without any reaction of the operator the wait fails.
+    type: int
+    default: 300
+  stuck_seconds:
+    description:
+      - For how many seconds a sign of failure must stand until the wait fails - an issuer that the operator can't use, or
+        a kube-apiserver that crashes again and again.
+    type: int
+    default: 120
+  installer_failures:
+    description:
+      - How often the installer may fail in a row on one node, with the revision that is waited for, until the wait fails.
+      - At least the last of these failures must come during the wait. What has failed before may have been mended.
+    type: int
+    default: 3
   probe:
     description:
       - Whether to cross-check with tokens made for this purpose, over several new connections, for the audience
@@ -79,8 +113,10 @@ rollout:
     reason:
       description:
         - The first evidence that is still missing - V(OperatorHasNotReacted), V(NotObserved), V(RevisionChanging),
-          V(NoRevisionYet), V(NodesBehind), V(ConditionsDiffer), V(TokensDiffer) - or V(Complete),
-          V(SpecificationDiffers), V(ConfigObservationDegraded), V(NothingSeen).
+          V(NoRevisionYet), V(NodesBehind), V(ConditionsDiffer), V(ServersDiffer), V(ClusterOperatorsDiffer),
+          V(TokensDiffer), V(NotStableYet) - or V(Complete), V(NothingSeen).
+        - Why it can't be waited for any more - V(SpecificationDiffers), V(ConfigObservationDegraded),
+          V(InstallerFailing), V(ServerCrashing), V(OperatorNotReacting).
       type: str
       sample: Complete
     explanation:
@@ -138,15 +174,31 @@ from typing import Any
 from ..module_utils._module import PROBE_ARG_SPEC, RUN_ARG_SPEC, Context, probe_of, run_module
 from ..module_utils._options import WAIT_ARG_SPEC
 from ..module_utils._phases.rollout import look_at_rollout, wait_for_rollout
+from ..module_utils._plan.patience import BLIND, Patience
 
 
 def body(context: Context) -> dict[str, Any]:
-    issuer, probe = context.params["issuer"], probe_of(context.params)
-    if context.check_mode or not context.params["wait"]:
-        rollout = look_at_rollout(context.cluster, issuer, probe=probe)
+    params, probe = context.params, probe_of(context.params)
+    issuer, operators = params["issuer"], params["operators"]
+    if context.check_mode or not params["wait"]:
+        rollout = look_at_rollout(context.cluster, issuer, probe=probe, operators=operators)
     else:
         rollout = wait_for_rollout(
-            context.cluster, issuer, probe=probe, options=context.wait_options(), clock=context.clock
+            context.cluster,
+            issuer,
+            probe=probe,
+            options=context.wait_options(),
+            clock=context.clock,
+            operators=operators,
+            patience=Patience(
+                reaction=params["reaction_timeout"],
+                stuck=params["stuck_seconds"],
+                installer_failures=params["installer_failures"],
+                stable=params["stable_seconds"],
+                blind=max(BLIND, 3 * params["wait_sleep"]),
+            ),
+            say=context.progress,
+            warn=context.warn,
         )
     return {"changed": False, "rollout": rollout}
 
@@ -161,6 +213,11 @@ def main() -> None:
             "issuer": {"type": "str"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 2700},
+            "operators": {"type": "bool", "default": False},
+            "stable_seconds": {"type": "int", "default": 0},
+            "reaction_timeout": {"type": "int", "default": 300},
+            "stuck_seconds": {"type": "int", "default": 120},
+            "installer_failures": {"type": "int", "default": 3},
         },
     )
 

@@ -20,8 +20,9 @@ description:
     Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
     create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
-  - Refuses to do anything while a rollout of the kube-apiservers runs, and waits for the end of one that has begun since
-    before it goes on to the next namespace. Fails when the cluster is set to another issuer meanwhile.
+  - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
+    the run itself has its credentials. Waits for the end of a rollout that has begun since before it goes on to the next
+    namespace. Fails when the cluster is set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._run
@@ -237,6 +238,7 @@ def body(context: Context) -> dict[str, Any]:
         check_mode=context.check_mode,
         options=context.wait_options(),
         clock=context.clock,
+        say=context.progress,
         **({"note": context.run.note} if context.run else {}),
     )
 

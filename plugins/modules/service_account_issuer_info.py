@@ -10,7 +10,9 @@ short_description: Tell which service account issuers an OpenShift cluster uses 
 version_added: 0.1.0
 author: The bound_tokens.openshift contributors (@bound-tokens)
 description:
-  - Returns the issuer that is asked for, the one that is active, and those that are still trusted, until when.
+  - Returns the issuer that is asked for, the one that is active, and those that are still trusted, until when and how
+    long that is from now, by the cluster's own clock.
+  - When a former issuer stops being trusted, the kube-apiservers roll out once more.
   - On request it also makes a token and returns the issuer that the token names. The token itself is dropped.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
@@ -63,15 +65,50 @@ issuer:
       description: Issuers that are still trusted, with the time at which that ends.
       type: list
       elements: dict
-      sample: [{"name": "https://kubernetes.default.svc", "expires": "2026-11-23T07:55:32Z"}]
+      sample: [{"name": "https://kubernetes.default.svc", "expires": "2026-11-23T07:55:32Z", "seconds_left": 85012}]
     former_trusted_until:
       description: When the last of the former issuers ends being trusted; null when there is none.
       type: str
       sample: "2026-11-23T07:55:32Z"
+    trusts_former:
+      description: Whether this release trusts former issuers for a while; otherwise all their tokens die with a change.
+      type: bool
+      sample: true
+    next_rollout_at:
+      description: When the first of the former issuers stops being trusted, which is the next rollout; null without one.
+      type: str
+      sample: "2026-11-23T07:55:32Z"
+    seconds_left:
+      description: How many seconds are left until RV(issuer.next_rollout_at).
+      type: int
+      sample: 85012
+    read_at:
+      description: The time on the API server's clock.
+      type: str
+      sample: "2026-11-22T08:18:40Z"
     token_issuer:
       description: The issuer that a new token names; null unless O(probe=true).
       type: str
       sample: https://issuer.example.com/cluster-1
+    token_key_id:
+      description: The ID of the key that signed a new token; null unless O(probe=true).
+      type: str
+      sample: WbIgBlbtNOyq1PmZFf7JvIbGZVDVr9PIm8VzqvTPdbY
+    discovery_issuer:
+      description: The issuer in the API servers' own discovery document; null when they publish none.
+      type: str
+      sample: https://issuer.example.com/cluster-1
+    key_ids:
+      description: The IDs of the keys that the API servers publish; null when they publish none.
+      type: list
+      elements: str
+      sample: [WbIgBlbtNOyq1PmZFf7JvIbGZVDVr9PIm8VzqvTPdbY]
+    keys_agree:
+      description:
+        - Whether a new token can be verified by what the API servers publish. It is null unless O(probe=true), and when
+          they publish nothing.
+      type: bool
+      sample: true
 """
 
 from typing import Any

@@ -9,13 +9,16 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
-from lab.api import Api
+from lab.api import Api, ApiError, Unreachable
 from lab.settings import Settings
 from lab.shape import MASTERS
 
 ROOT = Path(__file__).resolve().parents[2]
+KUBE_APISERVER = "/apis/operator.openshift.io/v1/kubeapiservers/cluster"
 
 #: Asks each API server directly, which only a process in the lab's own network can do.
 ASK_EACH_SERVER = """
@@ -35,8 +38,8 @@ print(json.dumps(found))
 class Lab:
     """The lab under test."""
 
-    def __init__(self):
-        self.settings = Settings.from_environment()
+    def __init__(self, settings=None):
+        self.settings = settings or Settings.from_environment()
         self.environment = {
             **os.environ,
             **self.settings.environment(),
@@ -81,20 +84,83 @@ class Lab:
         )
 
     def kube_apiserver(self):
-        return self.api.get("/apis/operator.openshift.io/v1/kubeapiservers/cluster")
+        return self.api.get(KUBE_APISERVER)
+
+    def active_issuer(self):
+        """The issuer that is signed with as soon as the operator is done."""
+        return next(i["name"] for i in self.kube_apiserver()["status"]["serviceAccountIssuers"] if len(i) == 1)
+
+    def trust_only(self, *entries):
+        """Put these in the place of the trusted issuers, as the way out of a poisoned list does."""
+        self.api.merge(f"{KUBE_APISERVER}/status", {"status": {"serviceAccountIssuers": list(entries)}})
+
+    def is_rolled_out(self, issuer):
+        """Whether the last kube-apiserver has taken over the issuer, by what the operator and the kubelets report."""
+        found, api = self.kube_apiserver(), self.api
+        status = found["status"]
+        latest = status["latestAvailableRevision"]
+        conditions = {c["type"]: c["status"] for c in status["conditions"]}
+        if conditions["NodeInstallerProgressing"] != "False":
+            return False
+        if any((n.get("currentRevision"), n.get("targetRevision") or 0) != (latest, 0) for n in status["nodeStatuses"]):
+            return False
+        config = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/configmaps/config-{latest}")
+        issuers = json.loads(config["data"]["config.yaml"])["apiServerArguments"]["service-account-issuer"]
+        observed = found["spec"]["observedConfig"]["apiServerArguments"]["service-account-issuer"]
+        if issuers != observed or issuers[0] != issuer or self.active_issuer() != issuer:
+            return False
+        for master in MASTERS:
+            pod = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/pods/kube-apiserver-{master.name}")
+            ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}.get("Ready")
+            if (pod["metadata"]["labels"]["revision"], ready) != (str(latest), "True"):
+                return False
+        return True
+
+    def signal_server(self, node, name):
+        """Send a signal to the kube-apiserver of a node; nothing when it does not run."""
+        kill = f'pid=$(pidof kube-apiserver) && kill -{name} "$pid" || true'
+        self.command("exec", node, "sh", "-c", kill)
+
+    def run_on(self, node, command):
+        self.command("exec", node, "sh", "-ec", command)
+
+
+class TrueEnd:
+    """Watches for the end of a rollout beside the wait, with eyes of its own; ``moment`` is monotonic."""
+
+    def __init__(self, lab, issuer):
+        self.lab, self.issuer, self.moment = lab, issuer, None
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self.stopped.wait(0.05):
+            with contextlib.suppress(ApiError, Unreachable, KeyError, StopIteration):
+                begin = time.monotonic()
+                if self.lab.is_rolled_out(self.issuer):
+                    self.moment = begin
+                    return
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_details):
+        self.thread.join(timeout=5)
+        self.stopped.set()
 
 
 @contextlib.contextmanager
-def running_lab(reaction_delay="0:4"):
+def running_lab(reaction_delay="0:4", operator_options="", settings=None):
     """A lab that is up; started when it is not, and then stopped at the end.
 
     Its operator reacts when it likes: each of its steps comes up to some seconds late, at random by a seed that is printed.
     """
-    lab = Lab()
+    lab = Lab(settings)
     was_up = lab.settings.kubeconfig.exists()
     seed = int(os.environ.get("LAB_SEED") or random.SystemRandom().randrange(2**31))
     print(f"LAB_SEED={seed}", file=sys.stderr)
-    lab.environment["LAB_OPERATOR_OPTIONS"] = f"--reaction-delay {reaction_delay} --seed {seed}"
+    lab.environment["LAB_OPERATOR_OPTIONS"] = f"--reaction-delay {reaction_delay} --seed {seed} {operator_options}"
     lab.command("up", stdout=sys.stderr)
     try:
         yield lab

@@ -73,8 +73,10 @@ def test_a_refused_write_names_every_missing_permission_and_changes_nothing(lab)
     assert result["msg"] == (
         "The service account issuer was not changed to https://denied.example: "
         "You are not allowed to patch authentications.config.openshift.io; "
+        "You are not allowed to list machineconfigpools.machineconfiguration.openshift.io; "
         "You are not allowed to list pods in namespace openshift-kube-apiserver."
     )
     assert result["changed"] is False
+    assert [f["check"] for f in result["preflight"] if f["blocking"]] == ["permissions"] * 3
     spec = lab.api.get("/apis/config.openshift.io/v1/authentications/cluster")["spec"]
     assert spec.get("serviceAccountIssuer") != "https://denied.example"

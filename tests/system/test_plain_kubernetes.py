@@ -22,7 +22,16 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def plain(lab, tmp_path_factory):
+def client(lab):
+    """An administrator of the server below."""
+    pki = lab.settings.pki
+    return urllib3.PoolManager(
+        cert_file=pki / "admin.crt", key_file=pki / "admin.key", cert_reqs="CERT_NONE", retries=False, timeout=5
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(lab, client, tmp_path_factory):
     """The connection options of a kube-apiserver on its own etcd, as upstream builds them."""
     folder = tmp_path_factory.mktemp("plain")
     programs = provide(lab.settings.cache, Go(lab.settings.cache, print), print)
@@ -55,7 +64,6 @@ def plain(lab, tmp_path_factory):
             stack.callback(process.kill)
             processes.append(process)
         url = f"https://127.0.0.1:{port}"
-        client = urllib3.PoolManager(cert_file=cert, key_file=cert_key, cert_reqs="CERT_NONE", retries=False, timeout=5)
         deadline = time.monotonic() + 60
         while not is_ready(url, client):
             assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
@@ -76,18 +84,40 @@ MISSING = (
 )
 
 
-@pytest.mark.parametrize(
-    ("module", "arguments"),
-    [
-        ("service_account_issuer", {"issuer": "https://a.example"}),
-        ("service_account_issuer_info", {}),
-        ("kube_apiserver_rollout", {}),
-    ],
-)
-def test_the_api_that_is_missing_is_named(plain, module, arguments):
-    result = run_module(module, **plain, **arguments)
+def test_the_api_that_is_missing_is_named(plain):
+    result = run_module("kube_apiserver_rollout", **plain)
     assert result["failed"]
     assert result["msg"] == MISSING.format(host=plain["host"])
+
+
+ISSUER_MODULES = [("service_account_issuer", {"issuer": "https://a.example"}), ("service_account_issuer_info", {})]
+
+
+@pytest.mark.parametrize(("module", "arguments"), ISSUER_MODULES)
+def test_where_the_issuer_is_set_instead_is_told(plain, module, arguments):
+    result = run_module(module, **plain, **arguments)
+    assert result["failed"]
+    assert result["msg"] == (
+        "This is Kubernetes without OpenShift, whose issuer is the option --service-account-issuer of its "
+        "kube-apiservers; set it there, the new issuer first and the former one after it. The modules pod_restart "
+        "(with started_before) and projected_token_pod work here."
+    )
+
+
+@pytest.mark.parametrize(("module", "arguments"), ISSUER_MODULES)
+def test_microshift_is_recognised(plain, client, module, arguments):
+    maps = f"{plain['host']}/api/v1/namespaces/kube-public/configmaps"
+    body = {"metadata": {"name": "microshift-version"}, "data": {"version": "4.21.0"}}
+    assert client.request("POST", maps, json=body).status in (201, 409)
+    try:
+        result = run_module(module, **plain, **arguments)
+    finally:
+        client.request("DELETE", f"{maps}/microshift-version")
+    assert result["msg"] == (
+        "This is MicroShift, whose issuer no operator manages: its kube-apiserver is part of the service microshift, "
+        "and /etc/microshift/config.yaml on its host is where that is configured. The modules pod_restart (with "
+        "started_before) and projected_token_pod work here."
+    )
 
 
 def test_pods_can_be_renewed_when_the_moment_is_given(plain):

@@ -13,7 +13,15 @@ from .._client import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_denied, read_namespaces, read_own_namespace, read_owners, read_pods, read_rollout
+from .._facts import (
+    read_caller,
+    read_denied,
+    read_namespaces,
+    read_own_namespace,
+    read_owners,
+    read_pods,
+    read_rollout,
+)
 from .._model import NodeRevision, OwnerFacts, PodFacts, RolloutFacts, RolloutVerdict, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
@@ -31,6 +39,7 @@ from .._plan.pods import (
     renewal_permission,
 )
 from .._plan.rollout import judge_rollout
+from .._plan.story import format_seconds
 from .rollout import look_at_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
@@ -68,6 +77,7 @@ class Renewal:
     clock: Clock
     #: The issuer whose rollout is over; None where the cluster does not report rollouts.
     issuer: str | None = None
+    say: Callable[[str], None] = lambda line: None
     seconds: float | None = None
     timeout: float = 0.0
     deadline: float = 0.0
@@ -91,6 +101,8 @@ class Renewal:
         a lasting ApiError.
         """
         start = self.clock.monotonic()
+        name, count = self.plan.rank.name, len(self.plan.targets)
+        self.say(f"{name}: {count} pod(s) to renew")
         try:
             if self.issuer is not None:
                 self.wait_for_rollout(self.issuer, options)
@@ -105,6 +117,7 @@ class Renewal:
             )
         finally:
             self.seconds = round(self.clock.monotonic() - start, 1)
+        self.say(f"{name}: {count} pod(s) renewed after {format_seconds(self.seconds)}")
 
     def wait_for_rollout(self, issuer: str, options: WaitOptions) -> None:
         """Return when no rollout of the kube-apiservers runs, since one may have begun after the plan was made.
@@ -168,6 +181,8 @@ class Renewal:
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
             until = self.clock.monotonic() + (error.retry_after or 0.0)
+            if pod.uid not in self.blocked or self.blocked[pod.uid].words != error.words:
+                self.say(f"{pod.namespace}: {pod.name} may not go yet: {error.words}")
             self.blocked[pod.uid] = Blocked(words=error.words, until=until)
         else:
             self.accepted.add(pod.uid)
@@ -230,18 +245,22 @@ def renew_pods(
     check_mode: bool,
     options: WaitOptions,
     clock: Clock,
+    say: Callable[[str], None] = lambda line: None,
     note: Callable[[Sequence[Mapping[str, Any]]], None] = lambda namespaces: None,
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
     Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
-    namespace. Any CollectionError after the plan carries the result so far. ``note`` is told how far all namespaces are
-    before each one of them.
+    namespace. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
+    begun and finished, and for each pod that may not go; ``note`` is told how far all namespaces are before each of them.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
     plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
-    renewals = [Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer) for p in plans]
+    renewals = [
+        Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer, say=say) for p in plans
+    ]
     try:
+        retry(lambda: spare_own_pod(cluster, plans), clock=clock)
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
@@ -251,6 +270,17 @@ def renew_pods(
         error.progress = _result(renewals, start.started_before, check_mode=check_mode)
         raise
     return _result(renewals, start.started_before, check_mode=check_mode)
+
+
+def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
+    """Return when no planned pod is the one that our own token is bound to. Raises Refused: it would end this run."""
+    caller = read_caller(cluster)
+    own = next((p for plan in plans for p in plan.targets if caller.pod_uid and p.uid == caller.pod_uid), None)
+    if own:
+        raise Refused(
+            f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run has its credentials: "
+            f"it would end the run; leave it out with exclude_namespaces: [{own.namespace}] and renew it from elsewhere."
+        )
 
 
 def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan]) -> None:

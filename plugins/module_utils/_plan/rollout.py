@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .._model import Outcome, RolloutFacts, RolloutVerdict, SwitchTime, conditions_of, parse_time
+from .._model import NO_CONDITION, Outcome, RolloutFacts, RolloutVerdict, SwitchTime, conditions_of, parse_time
 
 
 def judge_rollout(facts: RolloutFacts, wanted: str) -> RolloutVerdict:
@@ -26,7 +26,7 @@ def judge_rollout(facts: RolloutFacts, wanted: str) -> RolloutVerdict:
             message=f"authentications.config.openshift.io/cluster asks for {facts.issuer.wanted}, not for {wanted}; "
             "somebody has changed it.",
         )
-    for judge in (_judge_operator, _judge_observation, _judge_revision, _judge_nodes, _judge_conditions, _judge_tokens):
+    for judge in _EVIDENCE:
         verdict = judge(facts, wanted)
         if verdict:
             return verdict
@@ -56,11 +56,7 @@ def _judge_observation(facts: RolloutFacts, wanted: str) -> RolloutVerdict | Non
         return None
     observation = facts.condition("ConfigObservationDegraded")
     if observation.status == "True" and "service-account issuer" in observation.message:
-        return RolloutVerdict(
-            outcome=Outcome.FAILED,
-            reason="ConfigObservationDegraded",
-            message=f"The operator can't use the issuer: {observation.message}",
-        )
+        return _waiting("ConfigObservationDegraded", f"The operator can't use the issuer: {observation.message}")
     return _waiting("NotObserved", "The operator has not put the issuer into the kube-apiservers' configuration yet.")
 
 
@@ -98,11 +94,57 @@ def _judge_conditions(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None
     return None
 
 
+def _judge_servers(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:
+    if facts.servers is None:
+        return None
+    by_node = {s.node: s for s in facts.servers}
+    differing = []
+    for node in facts.nodes:
+        server = by_node.get(node.name)
+        if server is None:
+            differing.append(f"that of {node.name} is missing")
+        elif server.revision != facts.revision:
+            differing.append(f"that of {node.name} says revision {server.revision}")
+        elif not server.is_ready:
+            differing.append(f"that of {node.name} is not ready")
+    if not differing:
+        return None
+    return _waiting(
+        "ServersDiffer",
+        f"The operator reports revision {facts.revision} everywhere, but of the static pods {', '.join(differing)}.",
+    )
+
+
+def _judge_cluster_operators(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:
+    expected = {"Available": "True", "Progressing": "False", "Degraded": "False"}
+    for name, conditions in (facts.operators or {}).items():
+        for kind, status in expected.items():
+            condition = conditions.get(kind, NO_CONDITION)
+            if condition.status != status:
+                return _waiting(
+                    "ClusterOperatorsDiffer",
+                    f"Of ClusterOperator {name}, {kind} is {condition.status}: {condition.message or condition.reason}",
+                )
+    return None
+
+
 def _judge_tokens(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:
     others = sorted({issuer for issuer in facts.token_issuers or () if issuer != wanted})
     if not others:
         return None
     return _waiting("TokensDiffer", f"A new token still names the issuer {', '.join(others)}.")
+
+
+_EVIDENCE = (
+    _judge_operator,
+    _judge_observation,
+    _judge_revision,
+    _judge_nodes,
+    _judge_conditions,
+    _judge_servers,
+    _judge_cluster_operators,
+    _judge_tokens,
+)
 
 
 def find_switch_revision(latest: int, wanted: str, issuers_of: Callable[[int], tuple[str, ...] | None]) -> int | None:

@@ -14,6 +14,9 @@ NAMED = {"metadata": {"name": "x"}}
 REQUESTS = {
     "get": (lambda c: c.get("Pod", "x", "a"), False),
     "list": (lambda c: list(c.list("Pod", "a")), False),
+    "watch": (lambda c: c.watch("Pod", "x", "a", known_version="1", timeout=1), False),
+    "document": (lambda c: c.get_document("/openid/v1/jwks"), False),
+    "time": (lambda c: c.server_time(), False),
     "question": (lambda c: c.create("SelfSubjectAccessReview", {}), False),
     "who am I": (lambda c: c.create("SelfSubjectReview", {}), False),
     "dry run": (lambda c: c.create("Pod", NAMED, "a", dry_run=True), False),

@@ -15,6 +15,7 @@ class FakeClock:
     def __init__(self):
         self.now = 100.0
         self.sleeps = []
+        self.watches = []
 
     def monotonic(self):
         return self.now
@@ -22,6 +23,11 @@ class FakeClock:
     def sleep(self, seconds):
         self.sleeps.append(seconds)
         self.now += seconds
+
+    def watch(self, seconds):
+        """Something changes after 3 s at the latest."""
+        self.watches.append(seconds)
+        self.now += min(seconds, 3)
 
 
 @dataclass
@@ -34,7 +40,7 @@ def api_error(status, **more):
     return ApiError(verb="get", target="pods", host="https://h", status=status, words="no", **more)
 
 
-def run(script, has_progressed=None, **options):
+def run(script, has_progressed=None, *, watching=False, **options):
     """Poll a script of verdicts and errors; the last one repeats."""
     clock, looks = FakeClock(), []
 
@@ -46,6 +52,7 @@ def run(script, has_progressed=None, **options):
         return step
 
     given = WaitOptions(**{"timeout": 60, "interval": 5, **options})
+    wait_for_change = clock.watch if watching else None
     try:
         result = poll(
             observe,
@@ -54,6 +61,7 @@ def run(script, has_progressed=None, **options):
             options=given,
             clock=clock,
             has_progressed=has_progressed,
+            wait_for_change=wait_for_change,
         )
     except Exception as error:
         result = error
@@ -126,6 +134,34 @@ def test_unauthorized_is_borne_for_its_time_only():
 def test_a_timeout_tells_the_last_error():
     result, _clock, _looks = run([WAITING, api_error(503)], timeout=10)
     assert "last seen: Could not get pods: no (HTTP 503 from https://h)." in result.message
+
+
+def test_a_change_is_waited_for_instead_of_sleeping():
+    result, clock, _looks = run([WAITING, WAITING, DONE], watching=True)
+    assert result is DONE
+    assert (clock.watches, clock.sleeps) == ([60, 57], [])
+
+
+def test_a_watch_ends_with_a_last_look_at_the_deadline():
+    result, clock, looks = run([WAITING], watching=True, timeout=7)
+    assert isinstance(result, WaitTimedOut)
+    assert clock.watches == [7, 4, 1]
+    assert looks[-1] == pytest.approx(107)
+
+
+def test_who_watches_tries_again_soon_after_an_error_but_not_sooner_than_the_server_wants():
+    _result, clock, _looks = run([api_error(0), api_error(429, retry_after=17), DONE], watching=True)
+    assert (clock.watches, clock.sleeps) == ([], [1, 17])
+    _result, clock, _looks = run([api_error(0), DONE], watching=True, interval=0.5)
+    assert clock.sleeps == [0.5]
+
+
+def test_credentials_that_were_never_accepted_are_not_tried_for_long():
+    result, _clock, looks = run([api_error(401)], unauthorized_grace=1800, timeout=3000)
+    assert isinstance(result, ApiError)
+    assert looks[-1] - looks[0] == pytest.approx(60)
+    result, _clock, looks = run([WAITING, api_error(401)], unauthorized_grace=1800, timeout=3000)
+    assert looks[-1] - looks[1] == pytest.approx(1800)
 
 
 def test_progress_gives_the_time_anew_also_at_the_last_look():

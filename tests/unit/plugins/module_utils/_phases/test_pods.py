@@ -68,6 +68,7 @@ class FakeCluster:
             "KubeAPIServer": copy.deepcopy(ROLLOUT["kube_apiserver"]),
         }
         self.username = "system:admin"
+        self.own_pod = None
         self.forbidden = set()  # (namespace, subresource of pods)
         self.reviewed = []  # the namespaces for which permissions were asked; "" for all at once
         self.deeds = []  # (seconds, verb, pod name)
@@ -158,6 +159,11 @@ class FakeCluster:
             if fault:
                 raise fault
         found = self.objects.get(kind, [])
+        if kind == "Pod" and namespace == "openshift-kube-apiserver":
+            found = copy.deepcopy(ROLLOUT["static_pods"])
+            for pod in found:
+                latest = self.singletons["KubeAPIServer"]["status"]["latestAvailableRevision"]
+                pod["metadata"]["labels"]["revision"] = str(latest)
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
 
     def get(self, kind, name, namespace=None):
@@ -181,7 +187,11 @@ class FakeCluster:
             denied = {n for n, s in self.forbidden if s == subresource}
             return {"status": {"allowed": namespace not in denied if namespace else not denied}}
         assert kind == "SelfSubjectReview"
-        return {"status": {"userInfo": {"username": self.username}}}
+        extra = {}
+        if self.own_pod:
+            for key in ("name", "uid"):
+                extra[f"authentication.kubernetes.io/pod-{key}"] = [self.own_pod["metadata"][key]]
+        return {"status": {"userInfo": {"username": self.username, "extra": extra}}}
 
     def evict(self, name, namespace, *, uid, grace_period=None):
         self.remove("evict", name, namespace, uid, grace_period)
@@ -233,9 +243,9 @@ def cluster(clock):
     return FakeCluster(clock)
 
 
-def renew(cluster, *, check_mode=False, options=WAIT, **request):
+def renew(cluster, *, check_mode=False, options=WAIT, say=lambda line: None, **request):
     request = RenewalRequest(**request)
-    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock)
+    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock, say=say)
 
 
 def outcomes(result):
@@ -353,6 +363,25 @@ def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):
     assert outcomes(result) == {"web-0": ("renewed", None), "db-0": ("renewed", None)}
     # asked at 0, again after the 5 s that the server wanted, then at the next look
     assert cluster.deeds == [(0.0, "evict", "db-0"), (8.0, "evict", "web-0")]
+
+
+def test_each_namespace_and_each_held_back_pod_is_told_once(cluster):
+    cluster.add_workload("web", replicas=3)
+    cluster.add_workload("zoo", "zoo", replicas=1)
+    cluster.refusals["web-1"] = [api_error(429, BUDGET), api_error(429, BUDGET), api_error(429, "another")]
+    lines = []
+    renew(cluster, check_mode=True, say=lines.append)
+    assert lines == []
+    renew(cluster, say=lines.append)
+    seconds = [line.rpartition(" after ")[2] for line in lines if " after " in line]
+    assert lines == [
+        "web: 3 pod(s) to renew",
+        f"web: web-1 may not go yet: {BUDGET}",
+        "web: web-1 may not go yet: another",
+        f"web: 3 pod(s) renewed after {seconds[0]}",
+        "zoo: 1 pod(s) to renew",
+        f"zoo: 1 pod(s) renewed after {seconds[1]}",
+    ]
 
 
 def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
@@ -598,6 +627,22 @@ def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert outcomes(caught.value.progress) == {"db-0": ("blocked", words), "web-0": ("renewed", None)}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_the_pod_in_which_the_run_has_its_credentials_is_refused_before_any_pod_has_gone(cluster, check_mode):
+    cluster.add_workload("a", "a", kind="StatefulSet")
+    cluster.add_workload("robot", "ci", kind="StatefulSet")
+    cluster.username = "system:serviceaccount:ci:robot"
+    cluster.own_pod = next(p for p in cluster.objects["Pod"] if p["metadata"]["name"] == "robot-1")
+    with pytest.raises(Refused) as caught:
+        renew(cluster, check_mode=check_mode)
+    assert caught.value.message == (
+        "No pod was renewed, because one of them is ci/robot-1, in which this run has its credentials: it would end the "
+        "run; leave it out with exclude_namespaces: [ci] and renew it from elsewhere."
+    )
+    assert cluster.deeds == []
+    assert renew(cluster, exclude=("ci",))["summary"]["renewed"] == 3
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
-import json
-import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+import recording
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    Condition,
     Outcome,
+    ServerPod,
     SwitchTime,
     format_time,
     parse_time,
     rollout_facts,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.patience import (
+    History,
+    Patience,
+    judge_patience,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollout import (
     bound_switch_times,
@@ -21,70 +27,21 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollo
     find_switch_revision,
     judge_rollout,
 )
+from recording import ALL_DONE, EDIT
 
-RECORDING = Path(__file__).resolve().parents[4] / "recordings" / "operator-recording.jsonl"
 DEFAULT = "https://kubernetes.default.svc"
-CONDITIONS = (
-    "NodeInstallerProgressing",
-    "NodeInstallerDegraded",
-    "StaticPodsAvailable",
-    "RevisionControllerDegraded",
-    "ConfigObservationDegraded",
-    "StaticPodsDegraded",
-    "TargetConfigControllerDegraded",
-)
-
-
-def kube_apiserver_from(record):
-    """The KubeAPIServer object of which the recording kept the watched fields."""
-    arguments = {"service-account-issuer": record["observedIssuers"]} if record["observedIssuers"] else {}
-    return {
-        "spec": {"managementState": "Managed", "observedConfig": {"apiServerArguments": arguments}},
-        "status": {
-            "serviceAccountIssuers": record["serviceAccountIssuers"],
-            "latestAvailableRevision": record["latestAvailableRevision"],
-            "nodeStatuses": record["nodeStatuses"],
-            "conditions": [{"type": name, **record[name]} for name in CONDITIONS if record.get(name)],
-        },
-    }
 
 
 def replay():
-    """Yield (time, facts, KubeAPIServer) for each state that the recording shows.
-
-    The recording kept no ConfigMaps. A revision's configuration is what the operator had observed when it began to
-    make that revision, which an event tells.
-    """
-    authentication, kube_apiserver, configs = {"spec": {}}, None, {}
-    for line in RECORDING.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if record.get("kind") == "Authentication":
-            authentication = {"spec": {"serviceAccountIssuer": record["serviceAccountIssuer"]}}
-        elif record.get("kind") == "Event":
-            begun = re.match(r"new revision (\d+) triggered", record["message"])
-            if record["reason"] == "StartingNewRevision" and begun and kube_apiserver:
-                configs[int(begun[1])] = kube_apiserver["spec"]["observedConfig"]
-            continue
-        elif "kind" not in record:
-            kube_apiserver = kube_apiserver_from(record)
-        else:
-            continue
-        if kube_apiserver:
-            latest = kube_apiserver["status"]["latestAvailableRevision"]
-            yield (
-                parse_time(record["t"]),
-                rollout_facts(authentication, kube_apiserver, configs.get(latest), kube_apiserver),
-                kube_apiserver,
-            )
-
-
-ALL_DONE = parse_time("2026-11-22T07:55:32.037+00:00")
-EDIT = parse_time("2026-11-22T07:55:32.594+00:00")
+    """Yield (time, facts) for each state that the recording shows."""
+    for state in recording.replay():
+        last = state.kube_apiserver
+        yield state.moment, rollout_facts(state.authentication, last, state.config, last)
 
 
 def test_the_recording_is_judged_right_at_every_moment():
     seen = {True: 0, False: 0}
-    for moment, facts, _object in replay():
+    for moment, facts in replay():
         verdict = judge_rollout(facts, facts.issuer.wanted)
         is_done = ALL_DONE <= moment < EDIT
         assert (verdict.outcome is Outcome.DONE) == is_done, (format_time(moment), verdict)
@@ -93,11 +50,29 @@ def test_the_recording_is_judged_right_at_every_moment():
     assert seen[False] >= 30
 
 
+def test_the_recording_is_judged_right_from_every_moment_on():
+    """A wait may begin at any of them, and it looks again when nothing changes as well. Nothing healthy ends it."""
+    states = list(replay())
+    for start in range(len(states)):
+        history, outcomes = History(), set()
+        for (moment, facts), following in zip(states[start:], [*states[start + 1 :], None], strict=True):
+            until = following[0] if following else moment
+            for late in range(0, max(1, int((until - moment).total_seconds())), 30):
+                now = moment.timestamp() + late
+                wanted = facts.issuer.wanted
+                plain = judge_rollout(facts, wanted)
+                verdict, history, _again = judge_patience(facts, wanted, plain, history, now, Patience())
+                is_done = ALL_DONE <= moment < EDIT
+                assert verdict.outcome is (Outcome.DONE if is_done else Outcome.WAITING), (start, moment, verdict)
+                outcomes.add(verdict.outcome)
+        assert outcomes
+
+
 def test_the_documented_condition_is_wrong_in_the_same_recording():
     """The test above can only mean something if the recording does fool a simpler wait."""
     fooled = [
         (moment - EDIT).total_seconds()
-        for moment, facts, _object in replay()
+        for moment, facts in replay()
         if moment > EDIT and facts.condition("NodeInstallerProgressing").reason == "AllNodesAtLatestRevision"
     ]
     assert max(fooled) > 20
@@ -105,14 +80,16 @@ def test_the_documented_condition_is_wrong_in_the_same_recording():
 
 def test_the_reasons_appear_in_the_order_of_the_evidence():
     reasons = []
-    for moment, facts, _object in replay():
+    for moment, facts in replay():
         reason = judge_rollout(facts, facts.issuer.wanted).reason
         if moment >= EDIT and reasons[-1:] != [reason]:
             reasons.append(reason)
     assert reasons == ["OperatorHasNotReacted", "NotObserved", "NoRevisionYet", "NodesBehind"]
 
 
-@pytest.mark.parametrize("step", ["operator", "observation", "revision", "nodes", "conditions"])
+@pytest.mark.parametrize(
+    "step", ["operator", "observation", "revision", "nodes", "conditions", "servers", "cluster operators"]
+)
 def test_no_step_of_the_evidence_may_be_left_out(step):
     """Each state below is finished but for one thing, as it was seen or as the operator's code allows it."""
     assert judge_rollout(facts_of(), "https://b.example").outcome is Outcome.DONE
@@ -122,6 +99,8 @@ def test_no_step_of_the_evidence_may_be_left_out(step):
         "revision": {"config": ["https://a.example"]},
         "nodes": {"nodes": [(12, 0), (12, 0), (11, 12)]},
         "conditions": {"progressing": "True"},
+        "servers": {"servers": [("master-0", 12), ("master-1", 12), ("master-2", 11)]},
+        "cluster operators": {"operators": {"authentication": {"Progressing": Condition(status="True")}}},
     }[step]
     assert judge_rollout(facts_of(**broken), "https://b.example").outcome is Outcome.WAITING
 
@@ -136,6 +115,8 @@ def facts_of(
     revisions=(12, 12),
     progressing="False",
     extra=(),
+    servers=None,
+    operators=None,
 ):
     conditions = [
         {"type": "NodeInstallerProgressing", "status": progressing, "lastTransitionTime": "2026-11-22T08:00:00Z"},
@@ -164,12 +145,18 @@ def facts_of(
             },
         }
 
-    return rollout_facts(
+    facts = rollout_facts(
         {"spec": {"serviceAccountIssuer": spec}},
         kube_apiserver(revisions[0]),
         None if config is None else {"apiServerArguments": {"service-account-issuer": list(config)}},
         kube_apiserver(revisions[1]),
     )
+    return replace(facts, servers=None if servers is None else servers_of(servers), operators=operators)
+
+
+def servers_of(rows):
+    """Static pods of (node, revision) or (node, revision, is_ready)."""
+    return tuple(ServerPod(name=f"kube-apiserver-{n}", node=n, revision=r, is_ready=not more) for n, r, *more in rows)
 
 
 FURTHER = [
@@ -203,6 +190,27 @@ FURTHER = [
         },
         "ConfigObservationDegraded",
     ),
+]
+
+
+THREE = [("master-0", 12), ("master-1", 12), ("master-2", 12)]
+WELL = {
+    kind: Condition(status=status)
+    for kind, status in (("Available", "True"), ("Progressing", "False"), ("Degraded", "False"))
+}
+FURTHER += [
+    ("each static pod says the revision", {"servers": THREE}, "Complete"),
+    ("a static pod is missing", {"servers": THREE[:2]}, "ServersDiffer"),
+    ("a static pod is not ready", {"servers": [*THREE[:2], ("master-2", 12, "not")]}, "ServersDiffer"),
+    ("a node was replaced by another", {"servers": [*THREE[:2], ("master-9", 12)]}, "ServersDiffer"),
+    ("the ClusterOperators are well", {"operators": {"kube-apiserver": WELL, "authentication": WELL}}, "Complete"),
+    ("one is degraded", {"operators": {"x": {**WELL, "Degraded": Condition(status="True")}}}, "ClusterOperatorsDiffer"),
+    (
+        "one is unavailable",
+        {"operators": {"x": {**WELL, "Available": Condition(status="False")}}},
+        "ClusterOperatorsDiffer",
+    ),
+    ("one says nothing", {"operators": {"x": {}}}, "ClusterOperatorsDiffer"),
 ]
 
 

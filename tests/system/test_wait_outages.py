@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wait while API servers are killed, paused and edited under its feet."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+from lab.shape import MASTERS
+from modules import run_module
+from test_wait import fresh
+
+NAMES = [m.name for m in MASTERS]
+
+
+@contextmanager
+def meanwhile(deed):
+    """Do ``deed(stopped)`` in a thread until the block ends."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=deed, args=(stopped,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def rotate(lab, deed, **more):
+    issuer = fresh("outage")
+    lab.trust_only({"name": lab.active_issuer()})  # or this file would run into the limit of ten
+    lab.set_issuer(issuer)
+    with meanwhile(deed):
+        result = run_module(
+            "kube_apiserver_rollout", kubeconfig=lab.kubeconfig, issuer=issuer, wait_timeout=900, **more
+        )
+    assert lab.issuers_of_each_server() == [issuer] * 3
+    assert result["rollout"]["complete"], result
+
+
+def test_api_servers_that_are_killed_again_and_again(lab):
+    def kill(stopped):
+        for _round in range(3):
+            if stopped.wait(random.uniform(4, 12)):
+                return
+            with suppress(Exception):
+                lab.signal_server(random.choice(NAMES), "KILL")
+
+    rotate(lab, kill)
+
+
+def test_all_api_servers_at_once_are_away(lab):
+    """What a cluster with one control-plane node goes through at each rollout."""
+
+    def kill(stopped):
+        if not stopped.wait(6):
+            for name in NAMES:
+                lab.signal_server(name, "KILL")
+
+    rotate(lab, kill)
+
+
+def test_an_api_server_that_is_paused_and_wakes_up_again(lab):
+    def pause(stopped):
+        stopped.wait(6)
+        for name in NAMES[:2]:
+            lab.signal_server(name, "STOP")
+            stopped.wait(8)
+            lab.signal_server(name, "CONT")
+
+    rotate(lab, pause)
+
+
+def test_an_edit_every_two_seconds_for_a_minute(lab):
+    names = [fresh(f"edit-{letter}") for letter in "abc"]
+    lab.trust_only({"name": lab.active_issuer()})
+    for number in range(30):
+        lab.set_issuer(names[number % 3])
+        time.sleep(2)
+    issuer = names[29 % 3]
+    result = run_module("kube_apiserver_rollout", kubeconfig=lab.kubeconfig, issuer=issuer, wait_timeout=900)
+    assert lab.issuers_of_each_server() == [issuer] * 3
+    assert result["rollout"]["complete"], result

@@ -1,0 +1,3 @@
+module bound-tokens.invalid/validation
+
+go 1.24.0
