@@ -84,10 +84,10 @@ class Rotation:
         assert self.process.wait(timeout=timeout) == 0, self.output()[-6000:]
         return self.output()
 
-    def kill(self, victim):
-        """Kill ansible-playbook, its process group, or all that it has started; return when nothing of it lives.
+    def kill(self, victim, *, is_patient):
+        """Kill ansible-playbook, its process group, or all that it has started.
 
-        The moment of the kill is returned, and that at which its last process had ended.
+        Return the moment of the kill and, when patient, the one at which the last of its processes had ended.
         """
         below = descendants(self.process.pid)
         if victim == "group":
@@ -101,7 +101,7 @@ class Rotation:
         killed = now()
         self.process.wait()
         deadline = time.monotonic() + 60
-        while set(below) & parents().keys():
+        while is_patient and set(below) & parents().keys():
             assert time.monotonic() < deadline, "an orphan lives on"
             time.sleep(0.05)
         return killed, now()
@@ -186,8 +186,10 @@ def rotate_with_kills(lab, chance, issuer, kills):
         try:
             run.process.wait(timeout=pause)
         except subprocess.TimeoutExpired:
-            gaps.append(run.kill(victim))
-        story.append(f"{victim} {pause:.1f} s after {words}")
+            is_patient = chance.random() < 0.7
+            gap = run.kill(victim, is_patient=is_patient)
+            gaps += [gap] if is_patient else []
+            story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
         run.log.unlink()
     last = rotate(lab, issuer)
     output = last.finish()
