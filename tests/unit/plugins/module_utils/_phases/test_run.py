@@ -183,7 +183,7 @@ def test_another_run_is_refused_until_it_is_told_to_take_over(cluster, office):
     office.begin(request(), check_mode=False)
     cluster.issuer = B
     for check_mode in (True, False):
-        with pytest.raises(Refused, match="the run new to the issuer .* by me@here is not finished"):
+        with pytest.raises(Refused, match=r"the run new to the issuer .* by me@here is not finished"):
             office.begin(request(C), check_mode=check_mode)
     taken = office.begin(request(C, new_id="newer", take_over=True), check_mode=False)
     assert (taken["run"]["run_id"], taken["run"]["former_issuer"]) == ("newer", B)
