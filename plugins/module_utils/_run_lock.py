@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,7 +45,7 @@ class RunLock:
     require_parent: Callable[[], None] = lambda: None
     #: The last state that was ours, and the moment (monotonic) before which it was surely ours.
     facts: LeaseFacts | None = None
-    renewed_at: float = 0.0
+    renewed_at: float = -math.inf
     failure: CollectionError | None = None
     _watch: LeaseWatch | None = None
     _mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -117,9 +118,8 @@ class RunLock:
             self._watch = watch_lease(self._watch, facts, now)
             verdict = judge_lease(self._watch, self.me, now)
             if verdict.outcome is Outcome.DONE and facts:
-                # The answer to our own request was lost; a renewal tells since when it is ours.
+                # The answer to our own request was lost: it is ours, but ensure_held does not know since when.
                 self.facts = facts
-                self._renew()
             elif verdict.may_take and self._take(facts):
                 return LeaseVerdict(outcome=Outcome.DONE, message="the lease was taken")
             return verdict

@@ -183,8 +183,20 @@ def test_a_lost_answer_to_the_taking_is_found_out(server, lock, exists):
     server.faults = [None, ("after", api_error(0))]
     mine = lock("r1")
     mine.acquire(OPTIONS)
+    version = server.version
     mine.ensure_held()
-    assert server.holder() == "r1/me@here/1/n"
+    assert (server.holder(), server.version) == ("r1/me@here/1/n", version + 1), "nobody knew since when it was ours"
+
+
+def test_a_lease_that_the_thread_finds_taken_is_lost_at_once(server, clock, lock):
+    mine = lock("r1")
+    mine.acquire(OPTIONS)
+    server.store({"holderIdentity": "r2/you@there/3/c"})
+    with pytest.raises(Refused):
+        mine.renew()
+    clock.now = 10
+    with pytest.raises(Refused, match="run r2 of you@there"):
+        mine.ensure_held()
 
 
 def test_a_lost_answer_to_a_renewal_is_found_out(server, clock, lock):

@@ -158,6 +158,12 @@ def test_the_second_run_goes_on_and_knows_what_the_first_saw(cluster, office):
     ]
 
 
+def test_the_former_issuer_is_the_one_that_the_first_run_found(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.issuer = C
+    assert office.begin(request(), check_mode=False)["run"]["former_issuer"] == A
+
+
 def test_a_failure_is_progress_but_no_phase(cluster, office):
     office.begin(request(), check_mode=False)
     resume(cluster).absorb({"namespaces": namespaces(5, 2), "rollout": {"complete": False}}, failed=True)
@@ -174,6 +180,7 @@ def test_a_run_that_is_done_and_done_again_writes_nothing(cluster, office):
     assert office.begin(request(), check_mode=False)["changed"] is False
     resume(cluster).absorb({"changed": False, "issuer": {"previous": B}})
     resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
+    resume(cluster).note(namespaces(0))
     resume(cluster).absorb({"changed": False, "namespaces": []})
     assert office.finish("new", check_mode=False)["changed"] is False
     assert cluster.writes == writes
