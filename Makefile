@@ -19,8 +19,8 @@ venv: ## .venv with the pinned tools, the checkout linked into it
 demo: venv ## the main playbook on a lab, from nothing to the report
 	@$(BIN)/python scripts/demo.py
 
-test: venv ## everything: lint, unit, archive, sanity, lab, molecule
-	@$(BIN)/python scripts/stages.py
+test: venv ## everything: lint, unit, archive, sanity, lab, system, molecule; with LONG=1 also what takes half an hour
+	@$(BIN)/python scripts/stages.py $(if $(LONG),--long)
 
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
 	@$(BIN)/python scripts/stages.py --keep-going lint

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the stages of `make test`: one line each, a log file each, two lanes on two cores, no new stage after a failure.
 
-Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, system, molecule. The last line, also
+Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, system, molecule; with --long also
+long. The last line, also
 written to .cache/logs/summary, is "N passed, N failed".
 """
 
@@ -23,10 +24,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
 BIN = ROOT / ".venv" / "bin"
-LAB = {"LAB_NAME": os.environ.get("LAB_NAME", "test"), "LAB_PORT": os.environ.get("LAB_PORT", "7543")}
+FIRST_LAB_PORT = 7543
 TAIL_LINES = 60
 HEARTBEAT_SECONDS = 60
-LANES = {"lint": 0, "unit": 0, "archive": 0, "sanity": 0, "lab": 1, "system": 1, "molecule": 1}
+LANES = {"lint": 0, "unit": 0, "archive": 0, "sanity": 0, "lab": 1, "system": 1, "molecule": 1, "long": 0}
+#: Groups that run only when they are named, or with --long.
+LONG = {"long"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Stage:
     command: str
     has_lab: bool = False
     timeout_minutes: int = 5
+
+    def lab(self) -> dict[str, str]:
+        """The settings of the stage's own lab."""
+        return {"LAB_NAME": f"test-{self.name}", "LAB_PORT": str(FIRST_LAB_PORT + STAGES.index(self))}
 
     def find_obstacle(self) -> str | None:
         if not self.has_lab:
@@ -74,7 +81,7 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
-    Stage("system", "system", "pytest -q tests/system", has_lab=True, timeout_minutes=60),
+    Stage("system", "system", "pytest -q -m 'not slow' tests/system", has_lab=True, timeout_minutes=20),
     Stage(
         "molecule",
         "molecule",
@@ -82,6 +89,7 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
+    Stage("long", "long", "pytest -q -m slow tests/system", has_lab=True, timeout_minutes=70),
 ]
 
 
@@ -121,7 +129,7 @@ class Run:
         environment = {
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            **(LAB if stage.has_lab else {}),
+            **(stage.lab() if stage.has_lab else {}),
             "NO_COLOR": "1",
             "ANSIBLE_NOCOLOR": "1",
         }
@@ -201,11 +209,13 @@ def summarize(results: Iterable[str], seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep-going", action="store_true", help="run the other stages after a failure")
+    parser.add_argument("--long", action="store_true", help="run the long tests as well")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups, default all")
     arguments = parser.parse_args()
     if unknown := set(arguments.groups) - set(LANES):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    stages = [stage for stage in STAGES if not arguments.groups or stage.group in arguments.groups]
+    groups = set(arguments.groups) or set(LANES) - (set() if arguments.long else LONG)
+    stages = [stage for stage in STAGES if stage.group in groups]
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "summary").unlink(missing_ok=True)
     started = time.monotonic()

@@ -13,6 +13,8 @@ from labs import running_lab
 from modules import run_module
 from test_trusted import fresh, new_token, set_issuer, try_token, wait
 
+pytestmark = pytest.mark.slow
+
 
 def free_port():
     with socket.socket() as found:

@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from test_trusted import at_rest, fresh, new_token, trusted, try_token
 
+pytestmark = pytest.mark.slow
+
 
 def rotate(lab, issuer, *arguments, **variables):
     """The exit status and the output, in one line, as people read it."""

@@ -12,6 +12,8 @@ from lab.api import ApiError
 from lab.shape import MASTERS
 from modules import run_module
 
+pytestmark = pytest.mark.slow
+
 OPERATOR = "/apis/operator.openshift.io/v1/kubeapiservers/cluster"
 #: Tells with which status each API server answers a request with the token on standard input.
 TRY_TOKEN = """

@@ -8,9 +8,12 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+import pytest
 from lab.shape import MASTERS
 from modules import run_module
 from test_wait import fresh
+
+pytestmark = pytest.mark.slow
 
 NAMES = [m.name for m in MASTERS]
 

@@ -12,6 +12,8 @@ import pytest
 from labs import TrueEnd
 from modules import recorded_looks, run_module
 
+pytestmark = pytest.mark.slow
+
 ISSUERS = [f"https://random-{letter}.example.test" for letter in "ab"]
 
 

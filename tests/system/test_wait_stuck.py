@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import pytest
 from lab.shape import MASTERS
 from modules import run_module
 from test_wait import fresh, wait
+
+pytestmark = pytest.mark.slow
 
 UNPARSABLE = "http://x y"
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .._model import NO_CONDITION, Outcome, RolloutFacts, RolloutVerdict, SwitchTime, conditions_of, parse_time
+from .._model import (
+    NO_CONDITION,
+    Outcome,
+    RolloutFacts,
+    RolloutVerdict,
+    SwitchTime,
+    TrustedIssuer,
+    conditions_of,
+    parse_time,
+)
 
 
 def judge_rollout(facts: RolloutFacts, wanted: str) -> RolloutVerdict:
@@ -52,12 +61,18 @@ def _judge_operator(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:
 
 
 def _judge_observation(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:
-    if facts.observed_issuers[:1] == (wanted,):
+    trusted = facts.issuer.trusted
+    # Same issuer first is not enough: away from it and back within seconds leaves one more to trust, and so a rollout.
+    if facts.observed_issuers[:1] == (wanted,) and (trusted is None or _names(trusted) == facts.observed_issuers):
         return None
     observation = facts.condition("ConfigObservationDegraded")
     if observation.status == "True" and "service-account issuer" in observation.message:
         return _waiting("ConfigObservationDegraded", f"The operator can't use the issuer: {observation.message}")
     return _waiting("NotObserved", "The operator has not put the issuer into the kube-apiservers' configuration yet.")
+
+
+def _names(trusted: Iterable[TrustedIssuer]) -> tuple[str, ...]:
+    return tuple(i.name for i in trusted)
 
 
 def _judge_revision(facts: RolloutFacts, wanted: str) -> RolloutVerdict | None:

@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The least that any module with this client costs: it imports the dynamic client and ends."""
 

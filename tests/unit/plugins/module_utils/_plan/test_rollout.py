@@ -168,6 +168,11 @@ FURTHER = [
         {"config": ("https://b.example",)},
         "NoRevisionYet",
     ),
+    (
+        "away and back before anything was observed",
+        {"trusted": ("https://b.example", "https://c.example", "https://a.example")},
+        "NotObserved",
+    ),
     ("the revision's configuration is gone", {"config": None}, "NoRevisionYet"),
     ("a revision appears between the reads", {"revisions": (11, 12)}, "RevisionChanging"),
     ("no node is reported", {"nodes": ()}, "NodesBehind"),
