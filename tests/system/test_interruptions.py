@@ -13,6 +13,8 @@ from modules import run_module
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**31))
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("number", "kills"), [(0, 2), (1, 3)])
 def test_a_rotation_that_is_killed_again_and_again_is_done_as_if_it_was_not(lab, number, kills):
