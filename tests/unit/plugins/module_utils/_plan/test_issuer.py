@@ -97,7 +97,7 @@ NO_PLAIN = [
     "a\n",
     "$(X)",
     "ü",
-    *(bad for bad, _ in BAD if ":" in bad),
+    *(bad for bad, _unused in BAD if ":" in bad),
 ]
 
 
