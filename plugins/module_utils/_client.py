@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -81,10 +81,14 @@ KINDS: dict[str, tuple[str, str, str, bool]] = {
     "Deployment": ("apps", "v1", "deployments", True),
     "ReplicaSet": ("apps", "v1", "replicasets", True),
     "StatefulSet": ("apps", "v1", "statefulsets", True),
+    "Lease": ("coordination.k8s.io", "v1", "leases", True),
     "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets", True),
     "SelfSubjectAccessReview": ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False),
     "SelfSubjectReview": ("authentication.k8s.io", "v1", "selfsubjectreviews", False),
 }
+
+#: Created only to be answered; nothing is stored.
+_QUESTIONS = frozenset({"SelfSubjectAccessReview", "SelfSubjectReview"})
 
 
 class _NoDiscovery:
@@ -116,8 +120,15 @@ def describe_target(kind: str, name: str | None = None, namespace: str | None = 
 class Cluster:
     """A cluster as the collection sees it. Every method may raise ApiError."""
 
-    def __init__(self, options: ConnectionOptions) -> None:
-        """Load the credentials; nothing is sent. Raises CollectionError when they can't be read."""
+    def __init__(
+        self, options: ConnectionOptions, *, before_request: Callable[[bool], None] = lambda is_deed: None
+    ) -> None:
+        """Load the credentials; nothing is sent. Raises CollectionError when they can't be read.
+
+        ``before_request`` is called before each request, with whether it would change the cluster, and forbids it by
+        an error of its own.
+        """
+        self._before_request = before_request
         if IMPORT_ERROR:
             missing = IMPORT_ERROR.strip().splitlines()[-1]
             raise CollectionError(
@@ -183,6 +194,7 @@ class Cluster:
         seconds = max(1, math.ceil(timeout))
         query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": seconds}
         response = None
+        self._before_request(False)
         try:
             response = self._dynamic.request(
                 "get",
@@ -318,6 +330,7 @@ class Cluster:
 
         Raises CommandFailed when it could not be started or failed, ApiError when the cluster did not carry it out.
         """
+        self._before_request(False)
         query = [("command", c) for c in command] + [("container", container), ("stdout", "true"), ("stderr", "true")]
         url = f"{self._configuration.host}{_path('Pod', pod, namespace, 'exec')}?{urlencode(query)}"
         verb, target = "run a command in", f"container {container} of {describe_target('Pod', pod, namespace)}"
@@ -377,18 +390,23 @@ class Cluster:
         query: Mapping[str, Any] | None = None,
         shown_name: str | None = None,
     ) -> dict[str, Any]:
+        is_question = method == "get" or kind in _QUESTIONS or subresource == "token" or "dryRun" in (query or {})
         return self._send(
             verb,
             describe_target(kind, shown_name or name, namespace),
             method,
             _path(kind, name, namespace, subresource),
+            is_deed=not is_question,
             body=body,
             content_type=content_type,
             query_params=list((query or {}).items()),
         )[0]
 
-    def _send(self, verb: str, target: str, method: str, path: str, **options: Any) -> tuple[dict[str, Any], Any]:
+    def _send(
+        self, verb: str, target: str, method: str, path: str, *, is_deed: bool = False, **options: Any
+    ) -> tuple[dict[str, Any], Any]:
         """Return the JSON object that was answered, and the whole answer."""
+        self._before_request(is_deed)
         try:
             response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:

@@ -4,19 +4,30 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import secrets
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
+from ._ancestors import ParentWatch
 from ._client import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
 from ._model import Probe
 from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
+from ._phases.run import RunOffice
+from ._plan.lease import ACQUIRE_SECONDS, Holder
+from ._plan.run_record import NAMESPACE, validate_run_id
+from ._run import RecordStore, Run
+from ._run_lock import Guard, RunLock
 
 #: A token is refused by API servers that do not know its issuer yet or any more. A rollout takes about half of this at most.
 UNAUTHORIZED_GRACE = 1800.0
@@ -31,6 +42,25 @@ PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
     "probe_service_account": {"type": "str", "default": "default"},
     "probe_namespace": {"type": "str", "default": "default"},
 }
+
+RUN_ARG_SPEC: dict[str, dict[str, Any]] = {
+    "run_id": {"type": "str"},
+    "record_namespace": {"type": "str", "default": NAMESPACE},
+}
+
+
+def make_run_id() -> str:
+    """Return a name for a new run, which nobody else has."""
+    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def describe_place() -> str:
+    """Return the user and the host that this process runs as and on."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}".replace("/", "-")
 
 
 def probe_of(params: Mapping[str, Any]) -> Probe | None:
@@ -77,6 +107,10 @@ class Context:
     warn: Callable[[str], None]
     #: Told at once to whoever watches the task; no part of the result.
     progress: Callable[[str], None] = lambda line: None
+    #: What stands at the cluster's door; a connection past it; and the run that the task is a part of.
+    guard: Guard | None = None
+    connect: Callable[[], Cluster] | None = None
+    run: Run | None = None
 
     def wait_options(self) -> WaitOptions:
         """Return the task's wait_timeout and wait_sleep. Raises InvalidOption for those that would be no wait."""
@@ -87,6 +121,38 @@ class Context:
             interval=self.params["wait_sleep"],
             unauthorized_grace=UNAUTHORIZED_GRACE,
         )
+
+    def acquire(self, run_id: str) -> None:
+        """Return when the lease of the run is held; from now on nothing is changed without it."""
+        assert self.guard
+        assert self.connect
+        me = Holder(run_id=run_id, where=describe_place(), pid=os.getpid(), nonce=secrets.token_hex(4))
+        lock = RunLock(
+            cluster=self.connect(),
+            namespace=self.params["record_namespace"],
+            me=me,
+            clock=self.clock,
+            require_parent=self.guard.require_parent,
+        )
+        options = WaitOptions(timeout=ACQUIRE_SECONDS, interval=2.0, unauthorized_grace=UNAUTHORIZED_GRACE)
+        self.guard.acquire(lock, options)
+
+    def run_office(self) -> RunOffice:
+        """Return what keeps the record that the task names."""
+        return RunOffice(
+            cluster=self.cluster,
+            store=RecordStore(cluster=self.cluster, namespace=self.params["record_namespace"]),
+            clock=self.clock,
+            holder=describe_place(),
+            acquire=self.acquire,
+        )
+
+    def join_run(self) -> Context:
+        """Return the context of a part of the run that the task names, with its lease held."""
+        self.acquire(self.params["run_id"])
+        store = RecordStore(cluster=self.cluster, namespace=self.params["record_namespace"])
+        run = Run.resume(store, self.params["run_id"], clock=self.clock, holder=describe_place())
+        return replace(self, run=run)
 
 
 class _Module(AnsibleModule):
@@ -110,11 +176,13 @@ def run_module(
     *,
     argument_spec: Mapping[str, Any],
     check: Callable[[Mapping[str, Any]], None] = lambda params: None,
+    keeps_runs: bool = False,
     **rules: Any,
 ) -> None:
     """Run ``body`` and end the module with its result, or with the sentence of the error it raised.
 
-    ``check`` looks at the options before anything is sent. ``rules`` are AnsibleModule's (required_if and its kin).
+    ``check`` looks at the options before anything is sent. A task that names a run works under its lease and notes in its
+    record, unless the module ``keeps_runs`` itself. ``rules`` are AnsibleModule's (required_if and its kin).
     Errors that are not a CollectionError are bugs and keep their traceback.
     """
     module = _Module(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **rules)
@@ -122,20 +190,48 @@ def run_module(
         target=os.environ.get(PROGRESS_VARIABLE),
         hide=lambda line: str(remove_values(line, module.no_log_values)),
     )
+    guard = Guard(require_parent=ParentWatch().require)
     try:
         check(module.params)
-        result = body(
-            Context(
-                params=module.params,
-                check_mode=module.check_mode,
-                cluster=Cluster(connection_options(module.params, os.environ)),
-                clock=SystemClock(),
-                warn=module.warn,
-                progress=progress,
-            )
+        if module.params.get("run_id"):
+            validate_run_id(module.params["run_id"])
+        options = connection_options(module.params, os.environ)
+        context = Context(
+            params=module.params,
+            check_mode=module.check_mode,
+            cluster=Cluster(options, before_request=guard.before_request),
+            clock=SystemClock(),
+            warn=module.warn,
+            progress=progress,
+            guard=guard,
+            connect=lambda: Cluster(options),
         )
+        result = _work(body, context, keeps_runs=keeps_runs)
     except CollectionError as error:
         details = {"status": error.status, "reason": error.reason} if isinstance(error, ApiError) else {}
         module.fail_json(msg=error.message, **details, **error.progress, **progress.record())
     else:
         module.exit_json(**result, **progress.record())
+
+
+def _work(body: Callable[[Context], dict[str, Any]], context: Context, *, keeps_runs: bool) -> dict[str, Any]:
+    """Return the result of ``body``. What a part of a run has reached is in the record then, also after a failure."""
+    try:
+        if keeps_runs or context.check_mode or not context.params.get("run_id"):
+            return body(context)
+        context = context.join_run()
+        assert context.run
+        try:
+            result = body(context)
+        except CollectionError as error:
+            with suppress(CollectionError):
+                error.progress = context.run.absorb(error.progress, failed=True)
+            raise
+        try:
+            return context.run.absorb(result)
+        except CollectionError as error:
+            error.progress = {**result, **error.progress}
+            raise
+    finally:
+        if context.guard:
+            context.guard.release()

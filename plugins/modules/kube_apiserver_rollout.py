@@ -24,6 +24,7 @@ description:
   - Changes nothing.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._wait
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.info_module
@@ -170,7 +171,7 @@ rollout:
 
 from typing import Any
 
-from ..module_utils._module import PROBE_ARG_SPEC, Context, probe_of, run_module
+from ..module_utils._module import PROBE_ARG_SPEC, RUN_ARG_SPEC, Context, probe_of, run_module
 from ..module_utils._options import WAIT_ARG_SPEC
 from ..module_utils._phases.rollout import look_at_rollout, wait_for_rollout
 from ..module_utils._plan.patience import BLIND, Patience
@@ -208,6 +209,7 @@ def main() -> None:
         argument_spec={
             **WAIT_ARG_SPEC,
             **PROBE_ARG_SPEC,
+            **RUN_ARG_SPEC,
             "issuer": {"type": "str"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 2700},

@@ -25,6 +25,7 @@ description:
     namespace. Fails when the cluster is set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
 attributes:
@@ -225,7 +226,7 @@ summary:
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._module import Context, run_module
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._phases.pods import renew_pods
 from ..module_utils._plan.pods import read_request
 
@@ -238,6 +239,7 @@ def body(context: Context) -> dict[str, Any]:
         options=context.wait_options(),
         clock=context.clock,
         say=context.progress,
+        **({"note": context.run.note} if context.run else {}),
     )
 
 
@@ -249,6 +251,7 @@ def main() -> None:
     run_module(
         body,
         argument_spec={
+            **RUN_ARG_SPEC,
             "namespaces": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude_namespaces": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},

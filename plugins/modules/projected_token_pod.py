@@ -19,6 +19,7 @@ description:
   - The new pod is put before admission in a dry run before the old one is deleted.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._wait
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
@@ -316,7 +317,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..module_utils._errors import InvalidOption
-from ..module_utils._module import Context, run_module
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._options import WAIT_ARG_SPEC
 from ..module_utils._phases.projected_token import PodRequest, apply_pod, remove_pod
 from ..module_utils._plan.projected_token import (
@@ -329,6 +330,7 @@ from ..module_utils._plan.projected_token import (
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     **WAIT_ARG_SPEC,
+    **RUN_ARG_SPEC,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "name": {"type": "str", "default": "nginx"},
     "namespace": {"type": "str", "required": True},

@@ -22,6 +22,7 @@ description:
     where the B(key) has leaked, the issuer is no help, and the key must be rotated instead.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._run
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
 attributes:
@@ -216,12 +217,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._model import DEFAULT_ISSUER
-from ..module_utils._module import Context, run_module
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._phases.issuer import apply_issuer
 from ..module_utils._plan.issuer import DocumentOptions, IssuerRequest, validate_issuer
 from ..module_utils._plan.preflight import CHECK_NAMES
 
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    **RUN_ARG_SPEC,
     "issuer": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "default"], "default": "present"},
     "skip_checks": {"type": "list", "elements": "str", "choices": list(CHECK_NAMES), "default": []},

@@ -2,9 +2,13 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 from labs import running_lab
+
+# One seed for all tests, so that one is enough to take a soak up.
+os.environ.setdefault("SOAK_SEED", str(random.SystemRandom().randrange(2**31)))
 
 
 @pytest.fixture(scope="session")

@@ -246,12 +246,13 @@ def renew_pods(
     options: WaitOptions,
     clock: Clock,
     say: Callable[[str], None] = lambda line: None,
+    note: Callable[[Sequence[Mapping[str, Any]]], None] = lambda namespaces: None,
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
     Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
     namespace. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
-    begun and finished, and for each pod that may not go.
+    begun and finished, and for each pod that may not go; ``note`` is told how far all namespaces are before each of them.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
     plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
@@ -263,6 +264,7 @@ def renew_pods(
         retry(lambda: require_permissions(cluster, request, plans), clock=clock)
         for renewal in renewals:
             if renewal.plan.targets and not check_mode:
+                note([r.record() for r in renewals])
                 renewal.run(options)
     except CollectionError as error:
         error.progress = _result(renewals, start.started_before, check_mode=check_mode)

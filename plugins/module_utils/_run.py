@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""A run under way in this process: its lease, and its record in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ._client import Cluster, describe_target
+from ._clock import Clock, retry
+from ._errors import ApiError
+from ._plan.run_record import (
+    LABELS,
+    NAME,
+    NamespaceRecord,
+    RunRecord,
+    absorb_issuer,
+    absorb_rollout,
+    advance,
+    dump_record,
+    merge_namespaces,
+    overlay_rollout,
+    parse_record,
+    require_run,
+    touch,
+)
+
+#: Seconds between two notes of progress: what the record lacks, another run finds out by looking at the pods.
+NOTE_SECONDS = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordStore:
+    """The ConfigMap that keeps the record; ``version`` is the one last seen, None when there is no ConfigMap."""
+
+    cluster: Cluster
+    namespace: str
+    version: str | None = None
+
+    def read(self) -> RunRecord | None:
+        """Return the record, None when there is none."""
+        found = self.cluster.get("ConfigMap", NAME, self.namespace)
+        self.version = found["metadata"]["resourceVersion"] if found else None
+        return parse_record(found, describe_target("ConfigMap", NAME, self.namespace))
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record. That somebody else has written it meanwhile is an ApiError (409)."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": NAME, "labels": LABELS},
+            "data": dump_record(record),
+        }
+        if self.version is None:
+            found = self.cluster.create("ConfigMap", body, self.namespace)
+        else:
+            patch = {"metadata": {"resourceVersion": self.version, "labels": LABELS}, "data": body["data"]}
+            found = self.cluster.merge_patch("ConfigMap", NAME, patch, self.namespace)
+        self.version = found["metadata"]["resourceVersion"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """The run that this module works for. ``earlier`` is what the record held of the namespaces when it began."""
+
+    store: RecordStore
+    clock: Clock
+    holder: str
+    record: RunRecord
+    earlier: Mapping[str, NamespaceRecord] = field(default_factory=dict)
+    _noted_at: float | None = None
+
+    @classmethod
+    def resume(cls, store: RecordStore, run_id: str, *, clock: Clock, holder: str) -> Run:
+        """Return the run whose record the cluster keeps. Raises CollectionError when it is another one."""
+        record = require_run(retry(store.read, clock=clock), run_id)
+        return cls(store=store, clock=clock, holder=holder, record=record, earlier=record.namespaces)
+
+    def save(self, record: RunRecord) -> None:
+        """Keep ``record``; errors that pass by themselves are borne, and what a lost answer hid is found again."""
+        self.record = touch(record, datetime.now(timezone.utc), self.holder)
+
+        def attempt() -> None:
+            try:
+                self.store.write(self.record)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                require_run(self.store.read(), self.record.run_id)
+                self.store.write(self.record)
+
+        retry(attempt, clock=self.clock, waiting_for="the record of the run to be written")
+
+    def note(self, namespaces: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the progress in the namespaces: at first, and then every few seconds at most."""
+        now = self.clock.monotonic()
+        if self._noted_at is not None and now - self._noted_at < NOTE_SECONDS:
+            return
+        record = replace(self.record, namespaces=merge_namespaces(self.earlier, namespaces))
+        if record != self.record:
+            self.save(record)
+        self._noted_at = now
+
+    def absorb(self, result: Mapping[str, Any], *, failed: bool = False) -> dict[str, Any]:
+        """Keep what a module's result tells of the run; return the result with what the record knows besides."""
+        record, result = self.record, dict(result)
+        issuer = result.get("issuer")
+        if isinstance(issuer, Mapping) and "previous" in issuer and not failed:
+            record = absorb_issuer(record, issuer, changed=issuer["previous"] != record.issuer)
+        if "rollout" in result and not failed:
+            record = absorb_rollout(record, result["rollout"])
+            result["rollout"] = overlay_rollout(record, result["rollout"])
+        if "namespaces" in result:
+            record = replace(record, namespaces=merge_namespaces(self.earlier, result["namespaces"]))
+            record = record if failed else advance(record, "verification")
+        if record != self.record:
+            self.save(record)
+        return result

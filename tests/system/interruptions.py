@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations that are killed at random moments, and what the API servers' audit logs say of them afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from labs import ROOT
+
+WORKLOADS = ROOT / "tests/demo/workloads.yml"
+NAMESPACES = ("shop", "shop-agents")
+USER_AGENT = "bound_tokens.openshift"
+#: What has been sent when the parent dies may be logged a moment later.
+IN_FLIGHT = 1.0
+#: From the beginning of a task, within so many seconds: the long ones are hit more often than by chance alone.
+MOMENTS = [
+    ("PLAY [", 25),
+    ("TASK [bound_tokens.openshift.rotation : Begin the run", 4),
+    ("TASK [bound_tokens.openshift.service_account_issuer : Set", 4),
+    ("TASK [bound_tokens.openshift.service_account_issuer : Wait", 70),
+    ("TASK [bound_tokens.openshift.pod_restart : Renew pods", 20),
+    ("TASK [bound_tokens.openshift.pod_restart : Renew pods", 20),
+    ("TASK [bound_tokens.openshift.rotation : Prove the renewal", 10),
+]
+VICTIMS = ["playbook", "group", "all"]
+
+
+def now():
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parents():
+    """The parent of each process that lives."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            found[int(path.parent.name)] = int(fields[1])
+    return found
+
+
+def descendants(pid):
+    """The processes below ``pid``."""
+    tree, found = parents(), [pid]
+    for process in found:
+        found += [child for child, parent in tree.items() if parent == process]
+    return found[1:]
+
+
+@dataclass
+class Rotation:
+    """ansible-playbook at work on a rotation, in a session of its own."""
+
+    process: subprocess.Popen
+    log: Path
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, words, timeout=600):
+        """True as soon as the output has these words; False when it ended without them."""
+        deadline = time.monotonic() + timeout
+        while words not in self.output():
+            if self.process.poll() is not None:
+                return words in self.output()
+            assert time.monotonic() < deadline, self.output()[-3000:]
+            time.sleep(0.05)
+        return True
+
+    def finish(self, timeout=900):
+        assert self.process.wait(timeout=timeout) == 0, self.output()[-6000:]
+        return self.output()
+
+    def kill(self, victim, *, is_patient):
+        """Kill ansible-playbook, its process group, or all that it has started.
+
+        Return the moment of the kill and, when patient, the one at which the last of its processes had ended.
+        """
+        below = descendants(self.process.pid)
+        if victim == "group":
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        if victim == "all":
+            for pid in below:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        killed = now()
+        self.process.wait()
+        deadline = time.monotonic() + 60
+        while is_patient and set(below) & parents().keys():
+            assert time.monotonic() < deadline, "an orphan lives on"
+            time.sleep(0.05)
+        return killed, now()
+
+
+def rotate(lab, issuer, **variables):
+    """Start a rotation."""
+    variables = {
+        "rotation_issuer": issuer,
+        "service_account_issuer_wait_sleep": 1,
+        "pod_restart_wait_sleep": 1,
+        "pod_restart_namespaces": list(NAMESPACES),
+        "service_account_issuer_documents": "skip",
+        **variables,
+    }
+    log = Path(tempfile.mkstemp(prefix="rotation-", suffix=".log")[1])
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["ansible-playbook", "bound_tokens.openshift.rotate", "-e", json.dumps(variables)],
+            env=lab.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Rotation(process, log)
+
+
+def old_pods(lab):
+    """The pods that a rotation has to renew, as (namespace, name)."""
+    lab.command("apply", str(WORKLOADS), stdout=subprocess.DEVNULL)
+    return {
+        (n, pod["metadata"]["name"])
+        for n in NAMESPACES
+        for pod in lab.api.items(f"/api/v1/namespaces/{n}/pods")
+        if not pod["metadata"].get("deletionTimestamp")
+    }
+
+
+def read_deeds(lab, since):
+    """What the collection changed since a moment, as the API servers logged it: (moment, what, namespace, name)."""
+    found = []
+    for number in range(3):
+        command = ["exec", f"master-{number}", "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
+        answer = lab.command(*command, capture_output=True, text=True)
+        for line in answer.stdout.splitlines():
+            event = json.loads(line)
+            what = event.get("objectRef") or {}
+            resource = "/".join(filter(None, (what.get("resource"), what.get("subresource"))))
+            is_question = resource.startswith("selfsubject") or resource in ("serviceaccounts/token", "leases")
+            if (
+                event["stage"] == "ResponseComplete"
+                and event["userAgent"] == USER_AGENT
+                and event["requestReceivedTimestamp"] >= since
+                and event["verb"] not in ("get", "list", "watch")
+                and event["responseStatus"]["code"] < 300
+                and "dryRun" not in event["requestURI"]
+                and not is_question
+            ):
+                found.append((event["requestReceivedTimestamp"], resource, what.get("namespace"), what.get("name")))
+    return sorted(found)
+
+
+def later(moment, seconds):
+    parsed = datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() + seconds
+    return datetime.fromtimestamp(parsed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rotate_with_kills(lab, chance, issuer, kills):
+    """Kill ``kills`` runs of one rotation, let the next one end, and hold the audit logs against what must be.
+
+    Returns what was done, for the message of a failure.
+    """
+    story, gaps = [], []
+    pods, begin = old_pods(lab), now()
+    before = lab.api.get("/apis/config.openshift.io/v1/authentications/cluster")["spec"]["serviceAccountIssuer"]
+    for _number in range(kills):
+        run = rotate(lab, issuer)
+        words, seconds = chance.choice(MOMENTS)
+        pause, victim = chance.uniform(0, seconds), chance.choice(VICTIMS)
+        run.wait_for(words)
+        try:
+            run.process.wait(timeout=pause)
+        except subprocess.TimeoutExpired:
+            is_patient = chance.random() < 0.7
+            gap = run.kill(victim, is_patient=is_patient)
+            gaps += [gap] if is_patient else []
+            story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
+        run.log.unlink()
+    last = rotate(lab, issuer)
+    output = last.finish()
+    check(lab, pods, begin, gaps, story)
+    assert f'Issuer before:  {before or "https://kubernetes.default.svc"}"' in output, (story, output[-4000:])
+    assert "unknown" not in output.partition("Kube-apiservers (complete since")[2].partition("Pods renewed")[0], story
+    renewed = lab.api.get("/api/v1/namespaces/bound-tokens/configmaps/bound-tokens-run")["data"]["record.json"]
+    counts = {n: p["renewed"] for n, p in json.loads(renewed)["namespaces"].items()}
+    assert counts == dict(Counter(n for n, _name in pods)), story
+    last.log.unlink()
+    return story
+
+
+def check(lab, pods, begin, gaps, story):
+    """Every old pod went exactly once and no other; none before the rollout was proven; an orphan did nothing."""
+    deeds = read_deeds(lab, begin)
+    evictions = [d for d in deeds if d[1] == "pods/eviction"]
+    assert Counter((n, name) for _moment, _what, n, name in evictions) == Counter(pods), (story, evictions)
+    progressing = next(
+        c for c in lab.kube_apiserver()["status"]["conditions"] if c["type"] == "NodeInstallerProgressing"
+    )
+    assert evictions[0][0] >= progressing["lastTransitionTime"], (story, evictions[0])
+    edits = [d for d in deeds if d[1] == "authentications"]
+    assert len(edits) == 1, (story, edits)
+    for killed, ended in gaps:
+        late = [d for d in deeds if later(killed, IN_FLIGHT) < d[0] < ended]
+        assert not late, (story, killed, late)

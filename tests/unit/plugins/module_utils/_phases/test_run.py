@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs against a small cluster that keeps ConfigMaps under optimistic locking. Nothing here sleeps."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
+    ApiError,
+    CollectionError,
+    Refused,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.run import RunOffice, RunRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore, Run
+
+A, B, C = (f"https://{letter}.example.com" for letter in "abc")
+
+
+def api_error(status, reason="x"):
+    return ApiError(verb="try", target="it", host="h", status=status, words="no", reason=reason)
+
+
+class FakeClock:
+    now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class FakeCluster:
+    def __init__(self):
+        self.record = None
+        self.issuer = A
+        self.namespaces = {"bound-tokens"}
+        self.denied = set()
+        self.writes = 0
+        self.faults = []  # errors instead of the answers to the next writes, None for none
+
+    def require(self, kind, name, namespace=None):
+        assert kind == "Authentication"
+        return {"spec": {"serviceAccountIssuer": self.issuer}}
+
+    def get(self, kind, name, namespace=None):
+        if kind == "Namespace":
+            return {"metadata": {"name": name}} if name in self.namespaces else None
+        return copy.deepcopy(self.record)
+
+    def create(self, kind, body, namespace=None):
+        if kind == "SelfSubjectAccessReview":
+            asked = body["spec"]["resourceAttributes"]
+            return {"status": {"allowed": (asked["verb"], asked["resource"]) not in self.denied}}
+        if self.record:
+            raise api_error(409)
+        return self.write(body)
+
+    def merge_patch(self, kind, name, patch, namespace=None):
+        if patch["metadata"]["resourceVersion"] != self.record["metadata"]["resourceVersion"]:
+            raise api_error(409)
+        return self.write({"metadata": {}, "data": patch["data"]})
+
+    def write(self, body):
+        fault = self.faults.pop(0) if self.faults else None
+        if isinstance(fault, str):
+            raise api_error(0)  # nothing arrived
+        self.writes += 1
+        body = copy.deepcopy(dict(body))
+        body["metadata"] = {**body["metadata"], "resourceVersion": str(self.writes)}
+        self.record = body
+        if fault:
+            raise fault  # it arrived, and the answer was lost
+        return body
+
+
+@pytest.fixture
+def cluster():
+    return FakeCluster()
+
+
+@pytest.fixture
+def office(cluster):
+    office = RunOffice(
+        cluster=cluster,
+        store=RecordStore(cluster=cluster, namespace="bound-tokens"),
+        clock=FakeClock(),
+        holder="me@here",
+        acquire=lambda run_id: acquired.append(run_id),
+    )
+    acquired = []
+    cluster.acquired = acquired
+    return office
+
+
+def request(issuer=B, run_id=None, *, new_id="new", take_over=False):
+    return RunRequest(issuer=issuer, run_id=run_id, new_id=new_id, take_over=take_over)
+
+
+def resume(cluster, run_id="new"):
+    store = RecordStore(cluster=cluster, namespace="bound-tokens")
+    return Run.resume(store, run_id, clock=FakeClock(), holder="me@here")
+
+
+def namespaces(planned, renewed=0):
+    return [{"name": "web", "tier": "user namespaces", "planned": planned, "renewed": renewed, "seconds": 1.0}]
+
+
+ROLLOUT = {
+    "complete": True,
+    "issuer": B,
+    "finished_at": "2026-11-22T07:59:00Z",
+    "nodes": [{"name": "master-0", "switched_not_before": "x", "switched_not_after": "y"}],
+}
+
+
+def test_a_rotation_from_its_begin_to_its_end(cluster, office):
+    begun = office.begin(request(), check_mode=False)
+    assert (begun["changed"], begun["reason"], begun["run"]["former_issuer"]) == (True, "NoRecord", A)
+    assert begun["run"]["phase"] == "issuer", "from now on the edit may have been made"
+    cluster.issuer = B
+    resume(cluster).absorb({"changed": True, "issuer": {"previous": A}})
+    resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
+    resume(cluster).absorb({"changed": True, "namespaces": namespaces(3, 3)})
+    finished = office.finish("new", check_mode=False)
+    assert (finished["changed"], finished["run"]["phase"]) == (True, "done")
+    assert finished["run"]["namespaces"][0]["renewed"] == 3
+    assert cluster.acquired == ["new", "new"]
+
+
+def test_check_mode_writes_nothing_and_takes_no_lease(cluster, office):
+    begun = office.begin(request(), check_mode=True)
+    assert (begun["changed"], begun["run"]["phase"], cluster.writes, cluster.acquired) == (True, "planned", 0, [])
+    office.begin(request(), check_mode=False)
+    writes = cluster.writes
+    assert office.finish("new", check_mode=True)["changed"] is True
+    assert (cluster.writes, cluster.acquired) == (writes, ["new"])
+
+
+def test_the_second_run_goes_on_and_knows_what_the_first_saw(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.issuer = B
+    resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
+    killed = resume(cluster)
+    killed.note(namespaces(5))
+    again = office.begin(request(new_id="other"), check_mode=False)
+    assert (again["changed"], again["reason"], again["run"]["run_id"]) == (False, "SameRun", "new")
+    assert again["run"]["former_issuer"] == A
+    unknown = {**ROLLOUT, "finished_at": None, "nodes": [{**ROLLOUT["nodes"][0], "switched_not_before": None}]}
+    shown = resume(cluster).absorb({"changed": False, "rollout": unknown})
+    assert shown["rollout"] == ROLLOUT
+    second = resume(cluster)
+    second.note(namespaces(2))
+    second.absorb({"changed": True, "namespaces": namespaces(2, 2)})
+    assert office.show()["run"]["namespaces"] == [
+        {"name": "web", "tier": "user namespaces", "planned": 5, "renewed": 5, "seconds": 2.0}
+    ]
+
+
+def test_the_former_issuer_is_the_one_that_the_first_run_found(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.issuer = C
+    assert office.begin(request(), check_mode=False)["run"]["former_issuer"] == A
+
+
+def test_a_failure_is_progress_but_no_phase(cluster, office):
+    office.begin(request(), check_mode=False)
+    resume(cluster).absorb({"namespaces": namespaces(5, 2), "rollout": {"complete": False}}, failed=True)
+    run = office.show()["run"]
+    assert (run["phase"], run["namespaces"][0]["renewed"]) == ("issuer", 2)
+
+
+def test_a_run_that_is_done_and_done_again_writes_nothing(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.issuer = B
+    resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
+    office.finish("new", check_mode=False)
+    writes = cluster.writes
+    assert office.begin(request(), check_mode=False)["changed"] is False
+    resume(cluster).absorb({"changed": False, "issuer": {"previous": B}})
+    resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
+    resume(cluster).note(namespaces(0))
+    resume(cluster).absorb({"changed": False, "namespaces": []})
+    assert office.finish("new", check_mode=False)["changed"] is False
+    assert cluster.writes == writes
+
+
+def test_another_run_is_refused_until_it_is_told_to_take_over(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.issuer = B
+    for check_mode in (True, False):
+        with pytest.raises(Refused, match=r"the run new to the issuer .* by me@here is not finished"):
+            office.begin(request(C), check_mode=check_mode)
+    taken = office.begin(request(C, new_id="newer", take_over=True), check_mode=False)
+    assert (taken["run"]["run_id"], taken["run"]["former_issuer"]) == ("newer", B)
+    with pytest.raises(CollectionError, match="the record is of the run newer"):
+        resume(cluster, "new")
+
+
+def test_a_run_that_is_taken_over_keeps_what_it_knew_under_a_new_name(cluster, office):
+    office.begin(request(run_id="r1"), check_mode=False)
+    cluster.issuer = B
+    resume(cluster, "r1").absorb({"changed": False, "rollout": ROLLOUT})
+    taken = office.begin(request(run_id="r2", take_over=True), check_mode=False)["run"]
+    assert (taken["run_id"], taken["former_issuer"], taken["phase"]) == ("r2", A, "renewal")
+
+
+def test_what_another_run_wrote_before_the_lease_was_held_is_seen(cluster, office):
+    other = RunOffice(
+        cluster=cluster, store=RecordStore(cluster=cluster, namespace="x"), clock=FakeClock(), holder="you@there",
+        acquire=lambda run_id: None,
+    )  # fmt: skip
+
+    def acquire(run_id):
+        other.begin(request(C, new_id="quicker"), check_mode=False)
+        cluster.issuer = C
+
+    slow = RunOffice(
+        cluster=cluster, store=office.store, clock=FakeClock(), holder="me@here", acquire=acquire
+    )  # fmt: skip
+    with pytest.raises(Refused, match="the run quicker"):
+        slow.begin(request(), check_mode=False)
+
+
+@pytest.mark.parametrize("fault", [api_error(0), "lost before it arrived"], ids=["answer lost", "request lost"])
+def test_a_write_whose_answer_was_lost_is_done_once(cluster, office, fault):
+    cluster.faults = [fault]
+    office.begin(request(), check_mode=False)
+    run = resume(cluster)
+    cluster.faults = [fault]
+    run.note(namespaces(5))
+    assert office.show()["run"]["namespaces"][0]["planned"] == 5
+
+
+def test_all_missing_permissions_are_told_at_once(cluster, office):
+    cluster.denied = {("create", "leases"), ("patch", "configmaps"), ("create", "namespaces")}
+    with pytest.raises(Refused) as refusal:
+        office.begin(request(), check_mode=True)
+    words = "create leases.coordination.k8s.io in namespace bound-tokens; patch configmaps in namespace bound-tokens"
+    assert refusal.value.message.startswith(f"No run was begun: you are not allowed to {words}; ask")
+    cluster.namespaces = set()
+    with pytest.raises(Refused, match="create namespaces"):
+        office.begin(request(), check_mode=True)
+
+
+def test_progress_is_noted_every_few_seconds_at_most(cluster, office):
+    office.begin(request(), check_mode=False)
+    run, writes = resume(cluster), cluster.writes
+    for renewed, seconds in ((0, 0), (1, 2), (2, 4.9), (3, 5)):
+        run.clock.now = seconds
+        run.note(namespaces(5, renewed))
+    assert cluster.writes == writes + 2
+    assert office.show()["run"]["namespaces"][0]["renewed"] == 3
+
+
+def test_nothing_is_shown_where_there_is_nothing(office):
+    assert office.show() == {
+        "changed": False,
+        "run": None,
+        "reason": "NoRecord",
+        "explanation": "No run is under way.",
+    }
