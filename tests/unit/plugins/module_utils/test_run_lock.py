@@ -47,13 +47,14 @@ class FakeServer:
 
     def answer(self, action, *, writes=True):
         fault = self.faults.pop(0) if self.faults else None
-        if isinstance(fault, ApiError):
-            raise fault
+        before, after = (fault, None) if isinstance(fault, ApiError) else (None, (fault or (None, None))[1])
+        if isinstance(before, ApiError):
+            raise before
         if writes and self.before_write:
             self.before_write.pop(0)()
         found = action()
-        if fault:
-            raise fault[1]
+        if isinstance(after, ApiError):
+            raise after
         return copy.deepcopy(found)
 
     def get(self, kind, name, namespace=None):

@@ -70,7 +70,7 @@ class FakeCluster:
         body = copy.deepcopy(dict(body))
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.writes)}
         self.record = body
-        if fault:
+        if isinstance(fault, ApiError):
             raise fault  # it arrived, and the answer was lost
         return body
 
@@ -82,14 +82,14 @@ def cluster():
 
 @pytest.fixture
 def office(cluster):
+    acquired = []
     office = RunOffice(
         cluster=cluster,
         store=RecordStore(cluster=cluster, namespace="bound-tokens"),
         clock=FakeClock(),
         holder="me@here",
-        acquire=lambda run_id: acquired.append(run_id),
+        acquire=acquired.append,
     )
-    acquired = []
     cluster.acquired = acquired
     return office
 
