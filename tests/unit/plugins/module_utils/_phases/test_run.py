@@ -21,6 +21,10 @@ def api_error(status, reason="x"):
     return ApiError(verb="try", target="it", host="h", status=status, words="no", reason=reason)
 
 
+def fail(error):
+    raise error
+
+
 class FakeClock:
     now = 0.0
 
@@ -71,7 +75,7 @@ class FakeCluster:
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.writes)}
         self.record = body
         if isinstance(fault, ApiError):
-            raise fault  # it arrived, and the answer was lost
+            fail(fault)  # it arrived, and the answer was lost
         return body
 
 
