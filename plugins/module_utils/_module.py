@@ -124,8 +124,8 @@ class Context:
 
     def acquire(self, run_id: str) -> None:
         """Return when the lease of the run is held; from now on nothing is changed without it."""
-        assert self.guard
-        assert self.connect
+        if self.guard is None or self.connect is None:
+            raise AssertionError("only run_module makes contexts that can hold a lease")
         me = Holder(run_id=run_id, where=describe_place(), pid=os.getpid(), nonce=secrets.token_hex(4))
         lock = RunLock(
             cluster=self.connect(),
@@ -147,12 +147,11 @@ class Context:
             acquire=self.acquire,
         )
 
-    def join_run(self) -> Context:
-        """Return the context of a part of the run that the task names, with its lease held."""
+    def join_run(self) -> Run:
+        """Return the run that the task names, with its lease held."""
         self.acquire(self.params["run_id"])
         store = RecordStore(cluster=self.cluster, namespace=self.params["record_namespace"])
-        run = Run.resume(store, self.params["run_id"], clock=self.clock, holder=describe_place())
-        return replace(self, run=run)
+        return Run.resume(store, self.params["run_id"], clock=self.clock, holder=describe_place())
 
 
 class _Module(AnsibleModule):
@@ -219,16 +218,15 @@ def _work(body: Callable[[Context], dict[str, Any]], context: Context, *, keeps_
     try:
         if keeps_runs or context.check_mode or not context.params.get("run_id"):
             return body(context)
-        context = context.join_run()
-        assert context.run
+        run = context.join_run()
         try:
-            result = body(context)
+            result = body(replace(context, run=run))
         except CollectionError as error:
             with suppress(CollectionError):
-                error.progress = context.run.absorb(error.progress, failed=True)
+                error.progress = run.absorb(error.progress, failed=True)
             raise
         try:
-            return context.run.absorb(result)
+            return run.absorb(result)
         except CollectionError as error:
             error.progress = {**result, **error.progress}
             raise

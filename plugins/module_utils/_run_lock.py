@@ -62,9 +62,9 @@ class RunLock:
                 clock=self.clock,
             )
         except WaitFailed:
-            assert self._watch
+            holder = self._watch.facts.holder if self._watch else ""
             raise Refused(
-                f"Nothing was done, because {describe_holder(self._watch.facts.holder)} is at work on this cluster; wait "
+                f"Nothing was done, because {describe_holder(holder)} is at work on this cluster; wait "
                 f"for it to end, or end it. It holds {describe_target('Lease', NAME, self.namespace)}."
             ) from None
         threading.Thread(target=self._keep, name="lease", daemon=True).start()

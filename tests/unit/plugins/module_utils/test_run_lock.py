@@ -33,6 +33,10 @@ def api_error(status, reason="x"):
     return ApiError(verb="try", target="it", host="h", status=status, words="no", reason=reason)
 
 
+def fail(error):
+    raise error
+
+
 class FakeServer:
     """Keeps one lease under optimistic locking; ``faults`` are what goes wrong with the next requests."""
 
@@ -48,12 +52,12 @@ class FakeServer:
     def answer(self, action, *, writes=True):
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, ApiError):
-            raise fault
+            fail(fault)
         if writes and self.before_write:
             self.before_write.pop(0)()
         found = action()
-        if fault:
-            raise fault[1]
+        if isinstance(fault, tuple):
+            fail(fault[1])
         return copy.deepcopy(found)
 
     def get(self, kind, name, namespace=None):

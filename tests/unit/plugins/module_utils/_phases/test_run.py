@@ -21,6 +21,10 @@ def api_error(status, reason="x"):
     return ApiError(verb="try", target="it", host="h", status=status, words="no", reason=reason)
 
 
+def fail(error):
+    raise error
+
+
 class FakeClock:
     now = 0.0
 
@@ -70,8 +74,8 @@ class FakeCluster:
         body = copy.deepcopy(dict(body))
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.writes)}
         self.record = body
-        if fault:
-            raise fault  # it arrived, and the answer was lost
+        if isinstance(fault, ApiError):
+            fail(fault)  # it arrived, and the answer was lost
         return body
 
 
@@ -82,14 +86,14 @@ def cluster():
 
 @pytest.fixture
 def office(cluster):
+    acquired = []
     office = RunOffice(
         cluster=cluster,
         store=RecordStore(cluster=cluster, namespace="bound-tokens"),
         clock=FakeClock(),
         holder="me@here",
-        acquire=lambda run_id: acquired.append(run_id),
+        acquire=acquired.append,
     )
-    acquired = []
     cluster.acquired = acquired
     return office
 
