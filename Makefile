@@ -35,7 +35,7 @@ system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
 
 molecule: venv ## molecule scenarios on a lab (root)
-	@molecule test --all --shared-state
+	@$(BIN)/python scripts/stages.py molecule
 
 lab-test: venv ## the lab's own tests (root for all of them)
 	@$(BIN)/python scripts/stages.py --keep-going lab

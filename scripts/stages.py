@@ -85,7 +85,7 @@ STAGES = [
     Stage(
         "molecule",
         "molecule",
-        "molecule test --all --shared-state",
+        "molecule reset --all && molecule test --all --shared-state",  # else what a run before has prepared counts
         has_lab=True,
         timeout_minutes=45,
     ),

@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._run
+  - bound_tokens.openshift._probe
   - bound_tokens.openshift._wait
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.info_module
@@ -72,21 +73,7 @@ options:
     type: int
     default: 3
   probe:
-    description:
-      - Whether to cross-check with tokens made for this purpose, over several new connections, for the audience
-        C(probe.invalid) and 600 seconds. The tokens are dropped.
-    type: bool
     default: true
-  probe_service_account:
-    description:
-      - The service account for which the tokens are made.
-    type: str
-    default: default
-  probe_namespace:
-    description:
-      - The namespace of O(probe_service_account).
-    type: str
-    default: default
 """
 
 EXAMPLES = r"""

@@ -16,25 +16,13 @@ description:
   - On request it also makes a token and returns the issuer that the token names. The token itself is dropped.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._probe
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.info_module
   - bound_tokens.openshift._attributes.actiongroup_cluster
 options:
   probe:
-    description:
-      - Whether a token is made and looked at. It is made for the audience C(probe.invalid) and lives 600 seconds.
-    type: bool
     default: false
-  probe_service_account:
-    description:
-      - The service account for which the token is made.
-    type: str
-    default: default
-  probe_namespace:
-    description:
-      - The namespace of O(probe_service_account).
-    type: str
-    default: default
 """
 
 EXAMPLES = r"""
