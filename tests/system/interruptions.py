@@ -178,7 +178,6 @@ def rotate_with_kills(lab, chance, issuer, kills):
     story, gaps = [], []
     pods, begin = old_pods(lab), now()
     before = lab.api.get("/apis/config.openshift.io/v1/authentications/cluster")["spec"].get("serviceAccountIssuer")
-    before = before or "https://kubernetes.default.svc"
     for _number in range(kills):
         run = rotate(lab, issuer)
         words, seconds = chance.choice(MOMENTS)
