@@ -82,7 +82,6 @@ KINDS: dict[str, tuple[str, str, str, bool]] = {
     "ReplicaSet": ("apps", "v1", "replicasets", True),
     "StatefulSet": ("apps", "v1", "statefulsets", True),
     "Lease": ("coordination.k8s.io", "v1", "leases", True),
-    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets", True),
     "SelfSubjectAccessReview": ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", False),
     "SelfSubjectReview": ("authentication.k8s.io", "v1", "selfsubjectreviews", False),
 }

@@ -32,38 +32,38 @@ def test_the_sentence(lab, row):
 
 def test_a_refused_write_names_every_missing_permission_and_changes_nothing(lab):
     """Somebody who may read everything but write nothing."""
-    for name, kind in (("view-config", "reader"),):
-        lab.api.apply(
-            f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}",
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRole",
-                "metadata": {"name": name},
-                "rules": [
-                    {
-                        "apiGroups": ["config.openshift.io", "operator.openshift.io"],
-                        "resources": ["*"],
-                        "verbs": ["get", "list"],
-                    },
-                    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-                    {
-                        "apiGroups": ["authorization.k8s.io"],
-                        "resources": ["selfsubjectaccessreviews"],
-                        "verbs": ["create"],
-                    },
-                ],
-            },
-        )
-        lab.api.apply(
-            f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
-            {
-                "apiVersion": "rbac.authorization.k8s.io/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": kind}],
-            },
-        )
+    name, user = "view-config", "reader"
+    lab.api.apply(
+        f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": [
+                {
+                    "apiGroups": ["config.openshift.io", "operator.openshift.io"],
+                    "resources": ["*"],
+                    "verbs": ["get", "list"],
+                },
+                {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+                {
+                    "apiGroups": ["authorization.k8s.io"],
+                    "resources": ["selfsubjectaccessreviews"],
+                    "verbs": ["create"],
+                },
+            ],
+        },
+    )
+    lab.api.apply(
+        f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        },
+    )
     result = run_module(
         "service_account_issuer",
         issuer="https://denied.example",
