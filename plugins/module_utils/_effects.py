@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from ._client import Cluster
+from ._client.cluster import Cluster
 from ._errors import ApiError
 from ._model import PodFacts
 from ._plan.issuer import IssuerPlan

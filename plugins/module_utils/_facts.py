@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ._claims import decode_payload
-from ._client import Cluster, fetch_json, parse_yaml
+from ._client.cluster import Cluster, parse_yaml
+from ._client.documents import fetch_json
 from ._clock import Clock
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption, Refused
 from ._model import (

@@ -18,7 +18,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
 
 from ._ancestors import ParentWatch
-from ._client import Cluster
+from ._client.cluster import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
 from ._model import Probe

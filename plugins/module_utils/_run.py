@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from ._client import Cluster, describe_target
+from ._client.cluster import Cluster
+from ._client.kinds import describe_target
 from ._clock import Clock, retry
 from ._errors import ApiError
 from ._plan.run_record import (

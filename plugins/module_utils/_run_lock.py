@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from ._client import Cluster, describe_target
+from ._client.cluster import Cluster
+from ._client.kinds import describe_target
 from ._clock import Clock, WaitOptions, poll
 from ._errors import ApiError, CollectionError, Refused, WaitFailed
 from ._model import Outcome

@@ -12,7 +12,7 @@ import sys
 import time
 from unittest.mock import patch
 
-from ansible_collections.bound_tokens.openshift.plugins.module_utils import _client
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import cluster as door
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from labs import Lab, TrueEnd
 from modules import run_module
@@ -20,7 +20,7 @@ from modules import run_module
 
 def main(way: str, issuer: str) -> None:
     lab, requests = Lab(), []
-    real = _client.DynamicClient.request
+    real = door.DynamicClient.request
 
     def count(self, method, path, **options):
         requests.append(path)
@@ -29,11 +29,11 @@ def main(way: str, issuer: str) -> None:
     def refuse(self, kind, name, namespace=None, **options):
         raise ApiError(verb="watch", target=kind, host="", status=403, words="not asked for")
 
-    watch = _client.Cluster.watch if way == "watch" else refuse
+    watch = door.Cluster.watch if way == "watch" else refuse
     lab.set_issuer(issuer)
     with (
-        patch.object(_client.DynamicClient, "request", count),
-        patch.object(_client.Cluster, "watch", watch),
+        patch.object(door.DynamicClient, "request", count),
+        patch.object(door.Cluster, "watch", watch),
         TrueEnd(lab, issuer) as end,
     ):
         begin = time.monotonic()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._client import Cluster
+from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._effects import keep_trusted, set_issuer
 from .._errors import ApiError, Refused

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .._client import Cluster
+from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import renew_pod
 from .._errors import ApiError, CollectionError, Refused

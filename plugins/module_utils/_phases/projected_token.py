@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from .._client import Cluster
+from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused

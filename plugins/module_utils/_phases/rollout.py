@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from .._client import Cluster
+from .._client.cluster import Cluster
 from .._clock import Clock, SystemClock, WaitOptions, poll
 from .._errors import ApiError, WaitFailed, WaitTimedOut
 from .._facts import (

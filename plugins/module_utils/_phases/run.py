@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from .._client import Cluster
+from .._client.cluster import Cluster
 from .._clock import Clock, retry
 from .._errors import ApiError, Refused
 from .._facts import read_denied, read_wanted_issuer

@@ -4,7 +4,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
 
 

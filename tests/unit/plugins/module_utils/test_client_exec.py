@@ -7,8 +7,9 @@ import json
 
 import pytest
 import websocket
-from ansible_collections.bound_tokens.openshift.plugins.module_utils import _client
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import configuration
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import exec as door
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, CommandFailed
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import connection_options
 
@@ -63,9 +64,9 @@ def play(monkeypatch):
                 raise frames
             return connection
 
-        monkeypatch.setattr(_client.websocket, "create_connection", create_connection)
+        monkeypatch.setattr(door.websocket, "create_connection", create_connection)
         # what the files hold is not looked at here
-        monkeypatch.setattr(_client, "_check_certificates", lambda configuration: None)
+        monkeypatch.setattr(configuration, "_check_certificates", lambda configuration: None)
         given = {"host": "https://h:6443", "api_key": "t0k3n", **options}
         cluster = Cluster(connection_options(given, {}))
         try:
@@ -103,12 +104,12 @@ def test_it_authenticates_and_impersonates_as_every_other_request(play):
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({}, {"cert_reqs": _client.ssl.CERT_REQUIRED}),
-        ({"ca_cert": "/ca"}, {"cert_reqs": _client.ssl.CERT_REQUIRED, "ca_certs": "/ca"}),
-        ({"validate_certs": False}, {"cert_reqs": _client.ssl.CERT_NONE, "check_hostname": False}),
+        ({}, {"cert_reqs": door.ssl.CERT_REQUIRED}),
+        ({"ca_cert": "/ca"}, {"cert_reqs": door.ssl.CERT_REQUIRED, "ca_certs": "/ca"}),
+        ({"validate_certs": False}, {"cert_reqs": door.ssl.CERT_NONE, "check_hostname": False}),
         (
             {"client_cert": "/c", "client_key": "/k"},
-            {"cert_reqs": _client.ssl.CERT_REQUIRED, "certfile": "/c", "keyfile": "/k"},
+            {"cert_reqs": door.ssl.CERT_REQUIRED, "certfile": "/c", "keyfile": "/k"},
         ),
     ],
 )
@@ -165,7 +166,7 @@ def test_a_refused_handshake_is_told_in_the_servers_words(play):
 
 def test_a_command_that_never_ends_is_given_up(play, monkeypatch):
     seconds = iter(range(0, 1000, 10))
-    monkeypatch.setattr(_client.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(door.time, "monotonic", lambda: next(seconds))
     with pytest.raises(ApiError, match="did not end within 30 s"):
         play([(1, b".")] * 50)
 

@@ -12,8 +12,8 @@ import threading
 import time
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils import _client
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import fetch_json
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import documents
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.documents import fetch_json
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import SystemClock
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, CollectionError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._facts import read_documents
@@ -126,7 +126,7 @@ def test_redirects_are_followed_to_https_only(site):
         ((404, {}, b""), "answers HTTP 404"),
         ((200, {}, b"<html>"), "could not be read: it is not JSON"),
         ((200, {}, b"\xff\xfe{"), "could not be read: it is not JSON"),
-        ((200, {}, b" " * (_client.MAX_DOCUMENT_BYTES + 1)), "is longer than 262144 bytes"),
+        ((200, {}, b" " * (documents.MAX_DOCUMENT_BYTES + 1)), "is longer than 262144 bytes"),
     ],
 )
 def test_what_is_no_document_is_told(site, answer, words):

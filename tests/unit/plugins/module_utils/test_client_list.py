@@ -5,7 +5,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
 from kubernetes.client.exceptions import ApiException

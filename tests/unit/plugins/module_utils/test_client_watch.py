@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils import _client
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import cluster as door
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
 
@@ -124,7 +124,7 @@ def test_what_ends_a_watch_is_an_error(server, name, script, code):
 
 
 def test_a_server_that_says_nothing_is_not_believed_for_long(server, monkeypatch):
-    monkeypatch.setattr(_client, "WATCH_GRACE", 0.1)
+    monkeypatch.setattr(door, "WATCH_GRACE", 0.1)
     begin = time.monotonic()
     with pytest.raises(ApiError) as caught:
         watch(server, [event("ADDED", "7"), 9.0])

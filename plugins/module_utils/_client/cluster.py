@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""The one door to the cluster: only this room knows the Kubernetes client.
+
+What leaves here are plain mappings, claims and ApiError; what a token or a credential says stays inside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .._claims import decode_key_id, decode_token
+from .._errors import ApiError, CollectionError, CommandFailed, InvalidOption
+from .._options import ConnectionOptions
+from .configuration import build_headers, load_configuration
+from .documents import DOCUMENT_TYPES
+from .exec import run_command
+from .kinds import QUESTIONS, build_path, describe_target
+from .words import find_connection_words, find_server_words, read_retry_after
+
+try:
+    import kubernetes
+    import urllib3
+    import yaml
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.dynamic.exceptions import DynamicApiError
+    from openshift.dynamic import DynamicClient
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+#: Seconds to wait for a connection and for the next bytes of an answer. An API server that is being stopped may
+#: accept a connection and never answer.
+REQUEST_TIMEOUT = (5.0, 30.0)
+PAGE_SIZE = 500
+#: Seconds beyond the end of a watch that its server has set, after which nobody is believed to be there.
+WATCH_GRACE = 5.0
+
+
+class _NoDiscovery:
+    """Stands where the dynamic client expects a discoverer; asks the cluster nothing."""
+
+    def __init__(self, client: Any, cache_file: str | None) -> None:
+        pass
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML (or JSON) text in an API object holds; None when it is neither."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+class Cluster:
+    """A cluster as the collection sees it. Every method may raise ApiError."""
+
+    def __init__(
+        self, options: ConnectionOptions, *, before_request: Callable[[bool], None] = lambda is_deed: None
+    ) -> None:
+        """Load the credentials; nothing is sent. Raises CollectionError when they can't be read.
+
+        ``before_request`` is called before each request, with whether it would change the cluster, and forbids it by
+        an error of its own.
+        """
+        self._before_request = before_request
+        if IMPORT_ERROR:
+            missing = IMPORT_ERROR.strip().splitlines()[-1]
+            raise CollectionError(
+                "The Python packages kubernetes and openshift are needed where this task runs "
+                f"({missing}); install them with: pip install kubernetes openshift jmespath"
+            )
+        self._configuration = load_configuration(options)
+        self._api = kubernetes.client.ApiClient(self._configuration)
+        for header, value in build_headers(options).items():
+            self._api.set_default_header(header, value)
+        self._dynamic = DynamicClient(self._api, discoverer=_NoDiscovery)
+        #: The API server's URL without a user's name and password.
+        self.host = _without_user(self._configuration.host)
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return the object, None when it does not exist. A missing API is an ApiError all the same."""
+        try:
+            return self._request("get", "get", kind, name, namespace)
+        except ApiError as error:
+            if error.status == 404 and not error.is_missing_api:
+                return None
+            raise
+
+    def require(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """Return the object; that it does not exist is an ApiError."""
+        return self._request("get", "get", kind, name, namespace)
+
+    def list(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """Return all objects of a kind as they were at one moment; they are read page by page."""
+        query: dict[str, Any] = {"limit": PAGE_SIZE}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        found: list[dict[str, Any]] = []
+        while True:
+            try:
+                page = self._request("list", "get", kind, None, namespace, query=query)
+            except ApiError as error:
+                if error.status != 410 or "continue" not in query:
+                    raise
+                # The moment that the pages are of is too long ago for the server: all at once then.
+                query = {name: value for name, value in query.items() if name not in ("continue", "limit")}
+                found = []
+                continue
+            found += page.get("items") or ()
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return iter(found)
+            query = {**query, "continue": token}
+
+    def watch(
+        self, kind: str, name: str, namespace: str | None = None, *, known_version: str, timeout: float
+    ) -> dict[str, Any] | None:
+        """Return the object as soon as it differs from the one with this resourceVersion; None when it does not in time.
+
+        Each watch begins with the object as it is now, so that nothing is missed between two of them and no version can
+        be too old to go on from. A watch that breaks or is refused is an ApiError: only reading anew can tell then.
+        """
+        target = describe_target(kind, name, namespace)
+        seconds = max(1, math.ceil(timeout))
+        query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": seconds}
+        response = None
+        self._before_request(False)
+        try:
+            response = self._dynamic.request(
+                "get",
+                build_path(kind, None, namespace),
+                query_params=list(query.items()),
+                _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
+                serialize=False,
+            )
+            is_confirmed = False
+            for event in _read_events(response):
+                changed = self._take_event(event, target)
+                version = changed["metadata"]["resourceVersion"]
+                if version != known_version and not _is_older(version, known_version):
+                    return changed
+                is_confirmed = is_confirmed or version == known_version
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._explain("watch", target, error) from None
+        finally:
+            if response is not None:
+                response.close()
+        if not is_confirmed:
+            words = "the watch ended without a word"
+            raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
+        return None
+
+    def _take_event(self, event: Mapping[str, Any], target: str) -> dict[str, Any]:
+        """Return the object of a watch event. An event that tells of no object's state is an ApiError."""
+        told: dict[str, Any] = event.get("object") or {}
+        if event.get("type") in ("ADDED", "MODIFIED"):
+            return told
+        status, words = (404, "it was deleted") if event.get("type") == "DELETED" else (told.get("code") or 500, "")
+        words = words or told.get("message") or "the watch was ended"
+        reason = told.get("reason") or "NotFound"
+        raise ApiError(verb="watch", target=target, host=self.host, status=status, words=words, reason=reason)
+
+    def create(
+        self, kind: str, body: Mapping[str, Any], namespace: str | None = None, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Return the object as the server created it; with ``dry_run``, as admission would let it in, and none is."""
+        metadata = body.get("metadata") or {}
+        name = metadata.get("name") or metadata.get("generateName", "").rstrip("-")
+        query = {"dryRun": "All"} if dry_run else None
+        return self._request("create", "post", kind, None, namespace, body=body, query=query, shown_name=name)
+
+    def merge_patch(
+        self, kind: str, name: str, patch: Mapping[str, Any], namespace: str | None = None, *, subresource: str = ""
+    ) -> dict[str, Any]:
+        """Return the object after the merge patch (RFC 7386), the only kind that custom resources take.
+
+        With metadata.resourceVersion in ``patch``, an object that has changed since is left alone (409).
+        """
+        return self._request(
+            "patch",
+            "patch",
+            kind,
+            name,
+            namespace,
+            subresource=subresource,
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    def get_document(self, path: str) -> dict[str, Any]:
+        """Return a JSON object that is served outside the API groups, such as /openid/v1/jwks."""
+        return self._send("get", path, "get", path, header_params={"Accept": DOCUMENT_TYPES})[0]
+
+    def server_time(self) -> datetime | None:
+        """Return the time on an API server's clock, in whole seconds; None when it does not tell."""
+        _version, answer = self._send("get", "/version", "get", "/version")
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def own_token_claims(self) -> dict[str, Any]:
+        """Return the claims of the token with which requests are made; none when it is no JSON Web Token or none is used."""
+        headers: dict[str, str] = {}
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
+        given = {name.lower(): value for name, value in headers.items()}.get("authorization") or ""
+        scheme, _space, token = given.partition(" ")
+        try:
+            return decode_token(token) if scheme.lower() == "bearer" else {}
+        except InvalidOption:
+            return {}
+
+    def delete(
+        self, kind: str, name: str, namespace: str | None = None, *, uid: str, grace_period: int | None = None
+    ) -> None:
+        """Ask for the deletion of exactly the object with this UID, never of a namesake."""
+        self._request("delete", "delete", kind, name, namespace, body=_delete_options(uid, grace_period))
+
+    def evict(self, name: str, namespace: str, *, uid: str, grace_period: int | None = None) -> None:
+        """Ask for the eviction of exactly the pod with this UID. 429 means that a disruption budget forbids it."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": _delete_options(uid, grace_period),
+        }
+        self._request("evict", "post", "Pod", name, namespace, subresource="eviction", body=body)
+
+    def request_token_claims(
+        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
+    ) -> dict[str, Any]:
+        """Return the claims of a token made for this purpose, see request_token."""
+        return self.request_token(service_account, namespace, audience=audience, expiration_seconds=expiration_seconds)[
+            0
+        ]
+
+    def request_token(
+        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return the claims and the key ID of a token made for this purpose (TokenRequest) over a new connection.
+
+        The token itself is dropped here. A new connection may reach another API server behind a load balancer.
+        """
+        self._api.rest_client.pool_manager.clear()
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [audience], "expirationSeconds": expiration_seconds},
+        }
+        answer = self._request(
+            "request a token for", "post", "ServiceAccount", service_account, namespace, subresource="token", body=body
+        )
+        token = answer["status"]["token"]
+        return decode_token(token), decode_key_id(token)
+
+    def run_in_container(
+        self, pod: str, namespace: str, container: str, command: Sequence[str], *, timeout: float = 30.0
+    ) -> str:
+        """Return what ``command`` printed in the container (pods/exec), within ``timeout`` seconds.
+
+        Raises CommandFailed when it could not be started or failed, ApiError when the cluster did not carry it out.
+        """
+        self._before_request(False)
+        path = build_path("Pod", pod, namespace, "exec")
+        verb, target = "run a command in", f"container {container} of {describe_target('Pod', pod, namespace)}"
+        headers = dict(self._api.default_headers)
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        try:
+            outcome = run_command(self._configuration, headers, path, container, command, timeout)
+        except (ApiException, OSError, ValueError) as error:
+            raise self._explain(verb, target, error) from None
+        if outcome.is_success:
+            return outcome.output
+        if outcome.is_own_failure:
+            raise CommandFailed(target=target, command=command[0], words=outcome.words)
+        raise ApiError(
+            verb=verb, target=target, host=self.host, status=500 if outcome.was_told else 0, words=outcome.words
+        )
+
+    def _request(
+        self,
+        verb: str,
+        method: str,
+        kind: str,
+        name: str | None,
+        namespace: str | None,
+        *,
+        subresource: str = "",
+        body: Mapping[str, Any] | None = None,
+        content_type: str | None = None,
+        query: Mapping[str, Any] | None = None,
+        shown_name: str | None = None,
+    ) -> dict[str, Any]:
+        is_question = method == "get" or kind in QUESTIONS or subresource == "token" or "dryRun" in (query or {})
+        return self._send(
+            verb,
+            describe_target(kind, shown_name or name, namespace),
+            method,
+            build_path(kind, name, namespace, subresource),
+            is_deed=not is_question,
+            body=body,
+            content_type=content_type,
+            query_params=list((query or {}).items()),
+        )[0]
+
+    def _send(
+        self, verb: str, target: str, method: str, path: str, *, is_deed: bool = False, **options: Any
+    ) -> tuple[dict[str, Any], Any]:
+        """Return the JSON object that was answered, and the whole answer."""
+        self._before_request(is_deed)
+        try:
+            response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._explain(verb, target, error) from None
+        except ValueError:
+            # The library's own words would hold the header, and with it the token.
+            raise InvalidOption(
+                f"Could not {verb} {target}: the request could not be made; check that the token in the kubeconfig and "
+                "the users and groups to impersonate hold no line break or other special character."
+            ) from None
+        answer = _parse_object(response.data)
+        if answer is None:
+            words = "the answer is not a Kubernetes object"
+            raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
+        return answer, response
+
+    def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
+        """Return the ApiError for whatever the client library raised."""
+        if isinstance(error, (ApiException, DynamicApiError)) and error.status:
+            if error.status == 401:
+                # another API server may know the token's issuer, and a kept connection would stay with this one
+                self._api.rest_client.pool_manager.clear()
+            words, reason = find_server_words(error)
+            retry_after = read_retry_after(error)
+            return ApiError(
+                verb=verb,
+                target=target,
+                host=self.host,
+                status=error.status,
+                words=words,
+                reason=reason,
+                retry_after=retry_after,
+            )
+        words = find_connection_words(error)
+        is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
+        return ApiError(verb=verb, target=target, host=self.host, status=0, words=words, certificate=is_certificate)
+
+
+def _parse_object(data: bytes) -> dict[str, Any] | None:
+    try:
+        parsed = json.loads(data)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _read_events(response: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a watch tells, line by line, as it comes."""
+    rest = b""
+    for chunk in response.stream(amt=None, decode_content=False):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _is_older(version: str, known: str) -> bool:
+    """Whether an API server that lags behind tells of a state before the known one. Versions count upwards."""
+    return version.isdigit() and known.isdigit() and int(version) < int(known)
+
+
+def _delete_options(uid: str, grace_period: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    return options if grace_period is None else {**options, "gracePeriodSeconds": grace_period}
+
+
+def _without_user(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"

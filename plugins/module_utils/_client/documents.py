@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Documents outside the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from .._clock import Clock
+from .._errors import CollectionError
+from .words import find_connection_words
+
+with contextlib.suppress(ImportError):  # told by cluster.py
+    import urllib3
+
+#: Of a document outside the cluster; a key set holds some hundred bytes per key.
+MAX_DOCUMENT_BYTES = 262_144
+MAX_REDIRECTS = 5
+#: Of a discovery document and of a key set; API servers answer 406 to who does not name theirs.
+DOCUMENT_TYPES = "application/json, application/jwk-set+json"
+
+
+def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: float, clock: Clock) -> Any:
+    """Return the JSON document at an https address outside the cluster.
+
+    Nothing of the cluster's is used: no credentials, no headers, no certificates. ``timeout`` bounds the whole, in
+    seconds. Raises CollectionError for everything that keeps a relying party from reading it.
+    """
+    deadline = clock.monotonic() + timeout
+    try:
+        for _hop in range(MAX_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https":
+                raise CollectionError(f"{url} is not an https address")
+            with _outside_pool(url, ca_cert, proxy) as pool:
+                left = max(0.1, deadline - clock.monotonic())
+                answer = pool.request(
+                    "GET",
+                    url,
+                    headers={"Accept": f"{DOCUMENT_TYPES}, */*", "User-Agent": "bound_tokens.openshift"},
+                    timeout=urllib3.Timeout(total=left),
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                )
+                location = answer.get_redirect_location()
+                if not location:
+                    return json.loads(_read_bounded(answer, url, deadline, clock))
+                url = urljoin(url, location)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        words = "it is not JSON" if isinstance(error, ValueError) else find_connection_words(error).rstrip(".")
+        raise CollectionError(f"{url} could not be read: {words}") from None
+    raise CollectionError(f"{url} is redirected more than {MAX_REDIRECTS} times")
+
+
+def _outside_pool(url: str, ca_cert: str | None, proxy: str | None) -> Any:
+    """Return a pool without anything of the cluster's. Without ``proxy``, the environment's is used."""
+    host = urlsplit(url).hostname or ""
+    proxy = proxy or (None if proxy_bypass(host) else getproxies().get("https"))
+    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    if ca_cert:
+        tls["ca_certs"] = ca_cert
+    return urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)
+
+
+def _read_bounded(answer: Any, url: str, deadline: float, clock: Clock) -> bytes:
+    if answer.status != 200:
+        raise CollectionError(f"{url} answers HTTP {answer.status}")
+    body = b""
+    while True:
+        piece = answer.read1(8192)
+        if not piece:
+            return body
+        body += piece
+        if len(body) > MAX_DOCUMENT_BYTES:
+            raise CollectionError(f"{url} is longer than {MAX_DOCUMENT_BYTES} bytes")
+        if clock.monotonic() > deadline:
+            raise CollectionError(f"{url} could not be read in time")
