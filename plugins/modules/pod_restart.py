@@ -21,8 +21,8 @@ description:
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
     create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
-    the run itself has its credentials. Waits for the end of a rollout that has begun since before it goes on to the next
-    namespace. Fails when the cluster is set to another issuer meanwhile.
+    the run itself has its credentials. While a rollout that has begun since runs, no pod goes. Fails when the cluster is
+    set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._run
@@ -76,6 +76,13 @@ options:
       - Whether more may be interrupted than asked for, see O(all).
     type: bool
     default: false
+  require_rollout:
+    description:
+      - Whether to refuse while a rollout of the kube-apiservers runs, and to pause while one that begins meanwhile runs. A
+        pod that starts during one may get a token of the former issuer once more.
+      - With V(false), rollouts are not looked at, and O(started_before) is required unless O(all=true).
+    type: bool
+    default: true
   terminate_grace_period:
     description:
       - How many seconds each pod gets to end. Defaults to what the pod itself asks for.
@@ -258,6 +265,7 @@ def main() -> None:
             "method": {"type": "str", "choices": ["evict", "delete"]},
             "all": {"type": "bool", "default": False},
             "allow_disruption": {"type": "bool", "default": False},
+            "require_rollout": {"type": "bool", "default": True},
             "terminate_grace_period": {"type": "int"},
             "wait_timeout": {"type": "int", "default": 600},
             "wait_sleep": {"type": "int", "default": 2},

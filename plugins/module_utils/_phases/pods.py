@@ -20,9 +20,8 @@ from .._facts import (
     read_own_namespace,
     read_owners,
     read_pods,
-    read_rollout,
 )
-from .._model import NodeRevision, OwnerFacts, PodFacts, RolloutFacts, RolloutVerdict, format_time, parse_time
+from .._model import OwnerFacts, PodFacts, format_time, parse_time
 from .._plan.pods import (
     NamespacePlan,
     Progress,
@@ -38,9 +37,8 @@ from .._plan.pods import (
     raise_baseline,
     renewal_permission,
 )
-from .._plan.rollout import judge_rollout
 from .._plan.story import format_seconds
-from .rollout import look_at_rollout
+from .rollout import look_at_rollout, pause_for_rollout
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
 #: a disruption budget forbids it for now (429), several budgets contradict each other (500). Others may still go.
@@ -52,7 +50,8 @@ class Start:
     """What the plan is made with.
 
     ``started_before`` is the moment up to which a pod must have started to be renewed; None when all go, whenever they
-    started. ``issuer`` is the one that all kube-apiservers use; None where the cluster does not report that.
+    started. ``issuer`` is the one that all kube-apiservers use; None where the cluster does not report
+    that, or it is not asked for.
     """
 
     started_before: datetime | None
@@ -75,14 +74,15 @@ class Renewal:
     plan: NamespacePlan
     request: RenewalRequest
     clock: Clock
-    #: The issuer whose rollout is over; None where the cluster does not report rollouts.
+    #: The issuer whose rollout is over; None where the cluster does not report rollouts or none is waited for.
     issuer: str | None = None
     say: Callable[[str], None] = lambda line: None
     seconds: float | None = None
-    timeout: float = 0.0
+    options: WaitOptions = field(default_factory=lambda: WaitOptions(timeout=0.0))
     deadline: float = 0.0
     progress: Progress = field(default_factory=Progress)
     is_farther: bool = False
+    has_paused: bool = False
     #: UIDs: let go by the server, asked for without an answer that says whether, on their way out, no longer there, and
     #: not let go.
     accepted: set[str] = field(default_factory=set)
@@ -104,9 +104,7 @@ class Renewal:
         name, count = self.plan.rank.name, len(self.plan.targets)
         self.say(f"{name}: {count} pod(s) to renew")
         try:
-            if self.issuer is not None:
-                self.wait_for_rollout(self.issuer, options)
-            self.timeout, self.deadline = options.timeout, self.clock.monotonic() + options.timeout
+            self.options, self.deadline = options, self.clock.monotonic() + options.timeout
             poll(
                 self.look,
                 self.judge,
@@ -119,43 +117,24 @@ class Renewal:
             self.seconds = round(self.clock.monotonic() - start, 1)
         self.say(f"{name}: {count} pod(s) renewed after {format_seconds(self.seconds)}")
 
-    def wait_for_rollout(self, issuer: str, options: WaitOptions) -> None:
-        """Return when no rollout of the kube-apiservers runs, since one may have begun after the plan was made.
-
-        A node at a revision at which it has not been seen is progress.
-        """
-        last: list[NodeRevision] = []
-        seen: set[tuple[NodeRevision, ...]] = set()
-
-        def look() -> RolloutFacts:
-            facts = read_rollout(self.cluster)
-            last[:] = facts.nodes
-            return facts
-
-        def has_progressed(verdict: RolloutVerdict) -> bool:
-            count = len(seen)
-            seen.add(tuple(last))
-            return len(seen) > count
-
-        poll(
-            look,
-            lambda facts: judge_rollout(facts, issuer),
-            waiting_for="the end of the rollout of the kube-apiservers that began during the renewal, before namespace "
-            f"{self.plan.rank.name},",
-            options=options,
-            clock=self.clock,
-            has_progressed=has_progressed,
-        )
-
     def has_progressed(self, verdict: RenewalVerdict) -> bool:
         """Tell whether the last look has shown that it goes on, and count the time anew when it does."""
         if self.is_farther:
-            self.deadline = self.clock.monotonic() + self.timeout
+            self.deadline = self.clock.monotonic() + self.options.timeout
         return self.is_farther
 
     def look(self) -> tuple[list[PodFacts], dict[str, OwnerFacts]]:
         """Return the namespace's pods and their owners as they were just before the next pods were sent away."""
         name, targets = self.plan.rank.name, self.plan.targets
+        if self.issuer is not None and pause_for_rollout(
+            self.cluster,
+            self.issuer,
+            during=f"the renewal of the pods in namespace {name}",
+            options=self.options,
+            clock=self.clock,
+            say=self.say,
+        ):
+            self.has_paused, self.deadline = True, self.clock.monotonic() + self.options.timeout
         pods = read_pods(self.cluster, [name])[name]
         owners = read_owners(self.cluster, name, awaited_owners(targets).values())
         self.gone = {t.uid for t in targets} - {p.uid for p in pods}
@@ -191,7 +170,7 @@ class Renewal:
         pods, owners = facts
         best = self.progress
         self.progress = note_progress(best, self.plan.targets, pods)
-        self.is_farther = self.progress != best
+        self.is_farther, self.has_paused = self.progress != best or self.has_paused, False
         words = {uid: b.words for uid, b in self.blocked.items()}
         return judge_renewal(self.plan.targets, pods, owners, self.ready_before, words)
 
@@ -250,8 +229,8 @@ def renew_pods(
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
-    Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before the next
-    namespace. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
+    Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before another pod
+    goes. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
     begun and finished, and for each pod that may not go; ``note`` is told how far all namespaces are before each of them.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
@@ -303,6 +282,8 @@ def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
     """
     is_given = request.everything or request.started_before is not None
+    if not request.requires_rollout:
+        return Start(started_before=request.started_before)
     try:
         rollout = look_at_rollout(cluster, None, probe=None)
     except ApiError as error:

@@ -16,10 +16,12 @@ from .._facts import (
     read_cluster_operators,
     read_operand_pods,
     read_revision_config,
+    read_rollout,
     read_rollout_objects,
     read_token_issuers,
 )
 from .._model import (
+    NodeRevision,
     Outcome,
     Probe,
     RolloutFacts,
@@ -279,3 +281,46 @@ def wait_for_rollout(
         error.progress = {"rollout": watch.record()}
         raise
     return watch.record()
+
+
+def pause_for_rollout(
+    cluster: Cluster,
+    issuer: str,
+    *,
+    during: str,
+    options: WaitOptions,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> bool:
+    """Return False at once where no rollout of the kube-apiservers runs, else True when it is over.
+
+    ``during`` is what is interrupted, for people. A node at a revision at which it has not been seen is progress, from
+    which the time of ``options`` counts anew. Raises WaitTimedOut, and WaitFailed when the cluster is to use an issuer
+    other than ``issuer``.
+    """
+    first = judge_rollout(read_rollout(cluster), issuer)
+    if first.outcome is Outcome.DONE:
+        return False
+    say(f"paused: a rollout of the kube-apiservers has begun: {first.message}")
+    seen: set[tuple[NodeRevision, ...]] = set()
+    story, is_farther = RolloutStory(), False
+
+    def judge(facts: RolloutFacts) -> RolloutVerdict:
+        nonlocal story, is_farther
+        verdict = judge_rollout(facts, issuer)
+        story, lines = tell_rollout(story, facts, verdict, clock.monotonic())
+        for line in lines:
+            say(line)
+        is_farther = facts.nodes not in seen
+        seen.add(facts.nodes)
+        return verdict
+
+    poll(
+        lambda: read_rollout(cluster),
+        judge,
+        waiting_for=f"the end of the rollout of the kube-apiservers that began during {during},",
+        options=options,
+        clock=clock,
+        has_progressed=lambda verdict: is_farther,
+    )
+    return True

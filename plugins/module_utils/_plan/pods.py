@@ -86,6 +86,7 @@ class RenewalRequest:
     method: str = "evict"
     everything: bool = False
     grace_period: int | None = None
+    requires_rollout: bool = True
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -135,6 +136,11 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         )
     if grace_period is not None and grace_period < 0:
         raise InvalidOption(f"The option terminate_grace_period is {grace_period}; give 0 or more seconds.")
+    if not params["require_rollout"] and not everything and params["started_before"] is None:
+        raise InvalidOption(
+            "With require_rollout set to false the cluster is not asked which pods are old; set started_before to the "
+            "moment up to which pods must have started to be renewed, such as 2026-11-22T08:02:31Z."
+        )
     return RenewalRequest(
         include=tuple(params["namespaces"]),
         exclude=tuple(params["exclude_namespaces"]),
@@ -142,6 +148,7 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         method=params["method"] or ("delete" if everything else "evict"),
         everything=everything,
         grace_period=grace_period,
+        requires_rollout=params["require_rollout"],
     )
 
 

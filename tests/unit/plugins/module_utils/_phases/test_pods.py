@@ -757,7 +757,7 @@ def begin_rollout(cluster, at):
     return nodes
 
 
-def test_a_rollout_that_begins_meanwhile_is_waited_for_before_the_next_namespace(cluster):
+def test_while_a_rollout_that_begins_meanwhile_runs_no_pod_goes(cluster):
     cluster.add_workload("a", "a", replicas=2)
     cluster.add_workload("b", "b", replicas=1)
     nodes = begin_rollout(cluster, at=2)
@@ -769,9 +769,17 @@ def test_a_rollout_that_begins_meanwhile_is_waited_for_before_the_next_namespace
             nodes[2]["currentRevision"] = 12
 
     cluster.clock.on_sleep.append(end)
-    result = renew(cluster)
-    assert cluster.deeds == [(0.0, "evict", "a-0"), (4.0, "evict", "a-1"), (30.0, "evict", "b-0")]
-    assert [n["seconds"] for n in result["namespaces"]] == [8.0, 26.0]
+    told = []
+    result = renew(cluster, say=told.append)
+    assert cluster.deeds == [(0.0, "evict", "a-0"), (30.0, "evict", "a-1"), (34.0, "evict", "b-0")]
+    assert [n["seconds"] for n in result["namespaces"]] == [34.0, 4.0]
+    assert "paused: a rollout of the kube-apiservers has begun: 2 of 3 nodes are at" in "\n".join(told)
+
+
+def test_without_require_rollout_rollouts_are_not_looked_at(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.singletons.clear()
+    assert renew(cluster, requires_rollout=False, started_before=parse_time(FINISHED))["summary"]["renewed"] == 1
 
 
 def test_a_rollout_that_begins_meanwhile_and_does_not_end_is_named(cluster):
@@ -781,12 +789,12 @@ def test_a_rollout_that_begins_meanwhile_and_does_not_end_is_named(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert caught.value.message == (
-        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal, before namespace b, "
+        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal of the pods in namespace a, "
         "has seen no progress for 100 s; last seen: 2 of 3 nodes are at revision 12: master-0 at 12, master-1 at 12, "
         "master-2 at 11."
     )
-    assert outcomes(caught.value.progress) == {"a-0": ("renewed", None), "b-0": ("planned", None)}
-    assert cluster.clock.now == 104
+    assert outcomes(caught.value.progress) == {"a-0": ("renewed", "Terminating"), "b-0": ("planned", None)}
+    assert cluster.clock.now == 102
 
 
 def test_a_rollout_that_goes_on_is_given_the_time_anew_for_each_node(cluster):

@@ -237,6 +237,7 @@ OPTIONS = {
     "method": None,
     "all": False,
     "allow_disruption": False,
+    "require_rollout": True,
     "terminate_grace_period": None,
 }
 
@@ -281,6 +282,13 @@ def test_options_are_read(options, field, value):
         (
             {"terminate_grace_period": -1},
             "The option terminate_grace_period is -1; give 0 or more seconds.",
+        ),
+        (
+            {"require_rollout": False},
+            (
+                "With require_rollout set to false the cluster is not asked which pods are old; set started_before to "
+                "the moment up to which pods must have started to be renewed, such as 2026-11-22T08:02:31Z."
+            ),
         ),
     ],
 )
