@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""The record of a run that restarts nodes, with which another run goes on where it stopped. Pure.
+
+What decides is what the cluster shows: a node whose boot ID is not the recorded one has restarted, one that bears the
+run's mark is not put back yet.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .._errors import CollectionError
+from .._node_model import NodeFacts
+from .run_record import SCHEMA
+
+KEY = "nodes.json"
+
+
+class Step(enum.Enum):
+    """How far a node is."""
+
+    PLANNED = "planned"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    RETURNING = "returning"
+    DONE = "done"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+#: Steps after which nothing more is done about a node in this run.
+ENDED = frozenset({Step.DONE, Step.FAILED, Step.GONE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProgress:
+    """One node of a run. ``boot_id`` is the one before the restart, ``restarted_at`` a moment before which every container
+    on it had ended (cluster time, RFC 3339); ``unwell`` what was not Ready on it before. Times are in seconds."""
+
+    boot_id: str
+    step: Step = Step.PLANNED
+    reason: str = ""
+    message: str = ""
+    restarted_at: str | None = None
+    unwell: tuple[str, ...] = ()
+    evicted: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """The nodes of one run, in the order of its plan."""
+
+    run_id: str
+    nodes: Mapping[str, NodeProgress] = field(default_factory=dict)
+
+    @property
+    def is_done(self) -> bool:
+        return all(p.step in (Step.DONE, Step.GONE) for p in self.nodes.values())
+
+
+def dump_nodes(record: NodeRecord) -> dict[str, str]:
+    """Return the data of the ConfigMap that keeps ``record``."""
+    nodes = {name: {**asdict(p), "step": p.step.value} for name, p in record.nodes.items()}
+    return {KEY: json.dumps({"schema": SCHEMA, "run_id": record.run_id, "nodes": nodes})}
+
+
+def parse_nodes(config_map: Mapping[str, Any] | None, where: str) -> NodeRecord | None:
+    """Return the record in a ConfigMap, None when there is none. Raises CollectionError for one not to be understood."""
+    text = ((config_map or {}).get("data") or {}).get(KEY)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+        if found["schema"] > SCHEMA:
+            raise CollectionError(
+                f"The record of node restarts in {where} was written by a newer version of this collection; "
+                "use that version here too."
+            )
+        nodes = {
+            name: NodeProgress(**{**p, "step": Step(p["step"]), "unwell": tuple(p["unwell"])})
+            for name, p in found["nodes"].items()
+        }
+        return NodeRecord(run_id=found["run_id"], nodes=nodes)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CollectionError(
+            f"The record of node restarts in {where} is damaged; look at it, and delete the ConfigMap to begin anew."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRunVerdict:
+    """``action`` is begin, continue or refuse."""
+
+    action: str
+    message: str
+
+
+def judge_nodes(record: NodeRecord | None, *, run_id: str | None, take_over: bool) -> NodeRunVerdict:
+    """Return what a run does about the record of node restarts that it finds; ``run_id`` None means any.
+
+    A run that is finished is gone on with when it is named: its nodes are not restarted again.
+    """
+    if record is None or (record.is_done and run_id != record.run_id):
+        return NodeRunVerdict(action="begin", message="No restart of nodes is under way.")
+    if run_id in (None, record.run_id) or take_over:
+        return NodeRunVerdict(action="continue", message=f"The run {record.run_id} goes on.")
+    left = ", ".join(f"{n} ({p.step.value})" for n, p in record.nodes.items() if p.step not in (Step.DONE, Step.GONE))
+    return NodeRunVerdict(
+        action="refuse",
+        message=f"No node was touched, because the run {record.run_id} is not finished: {left}; give run_id {record.run_id}, or "
+        "none, to finish it, or set take_over to true to finish it under another name.",
+    )
+
+
+def judge_step(node: NodeFacts | None, progress: NodeProgress, run_ids: frozenset[str], *, is_empty: bool) -> Step:
+    """Return how far a node is, by what the cluster shows. ``run_ids`` are the runs whose marks are ours.
+
+    ``is_empty``: nothing is left on it that a drain would take away.
+    """
+    if progress.step in ENDED:
+        return progress.step
+    if node is None:
+        return Step.GONE
+    has_restarted = node.boot_id != progress.boot_id
+    if node.mark is None or node.mark.run_id not in run_ids:
+        return Step.DONE if has_restarted else Step.PLANNED
+    if has_restarted:
+        return Step.RETURNING
+    return Step.RESTARTING if is_empty or node.mark.requested_at else Step.DRAINING

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Which nodes are restarted, in which order, and how many at a time. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import CollectionError, InvalidOption
+from .._node_model import CONTROL_PLANE_ROLES, BudgetFacts, NodeFacts, NodePod, PoolFacts, matches
+from .drain import DrainOptions, choose_targets, read_drain_options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRequest:
+    """Which nodes a task asks for, how many of them may be unavailable at once, and what happens to one that fails.
+
+    ``max_unavailable`` counts over all nodes, ``max_unavailable_per_pool`` over those of one pool, where it never exceeds
+    what the pool itself allows (None: as many as that, else one); each is a number or a percentage. ``only`` are the
+    nodes to begin in this task, None for all.
+    """
+
+    names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    max_unavailable: str = "1"
+    max_unavailable_per_pool: str | None = None
+    has_canary: bool = False
+    only: tuple[str, ...] | None = None
+    drain: DrainOptions = field(default_factory=DrainOptions)
+    on_failure: str = "auto"
+    max_failures: int = 0
+    restart_timeout: int = 1800
+    delay: int = 3
+    image: str | None = None
+
+
+def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
+    """Return what the options of node_restart ask for. Raises InvalidOption where they can't be meant."""
+    for name in ("max_unavailable", "max_unavailable_per_pool"):
+        if params[name] is not None:
+            count_limit(params[name], 100, option=name)
+    for name in ("max_failures", "restart_timeout", "canary_pause"):
+        if params[name] < 0:
+            raise InvalidOption(f"The option {name} is {params[name]}; give 0 or more.")
+    if not 1 <= params["restart_delay"] <= 60:
+        raise InvalidOption(f"The option restart_delay is {params['restart_delay']}; give 1 to 60 seconds.")
+    return NodeRequest(
+        names=tuple(params["nodes"]),
+        labels=tuple(params["label_selectors"]),
+        roles=tuple(params["roles"]),
+        pools=tuple(params["pools"]),
+        max_unavailable=params["max_unavailable"],
+        max_unavailable_per_pool=params["max_unavailable_per_pool"],
+        has_canary=params["canary"],
+        only=None if params["only"] is None else tuple(params["only"]),
+        drain=read_drain_options(params["delete_options"], allow_disruption=params["allow_disruption"]),
+        on_failure=params["on_failure"],
+        max_failures=params["max_failures"],
+        restart_timeout=params["restart_timeout"],
+        delay=params["restart_delay"],
+        image=params["image"],
+    )
+
+
+def count_limit(given: int | str, total: int, *, option: str = "maxUnavailable") -> int:
+    """Return how many of ``total`` nodes a number or a percentage is: rounded down, but never none.
+
+    Raises InvalidOption for a text that is neither.
+    """
+    text = str(given).strip()
+    digits = text.removesuffix("%")
+    if not digits.isdigit() or int(digits) == 0 or (text != digits and int(digits) > 100):
+        raise InvalidOption(
+            f"The option {option} is {text!r}; give a number of nodes such as 2, or a share such as 10%."
+        )
+    return max(1, total * int(digits) // 100) if text != digits else int(digits)
+
+
+def find_pool(node: NodeFacts, pools: Iterable[PoolFacts]) -> str:
+    """Return the pool that manages ``node``; where there are no pools, control-plane or worker.
+
+    As the machine-config operator does: the control plane's pool first, then a pool of one's own before worker.
+    """
+    names = sorted(p.name for p in pools if matches(p.selector, node.labels))
+    ranked = sorted(names, key=lambda n: (n not in CONTROL_PLANE_ROLES, n == "worker"))
+    return next(iter(ranked), "control-plane" if node.is_control_plane else "worker")
+
+
+def choose_nodes(
+    nodes: Sequence[NodeFacts], request: NodeRequest, pools: Sequence[PoolFacts], own_node: str | None
+) -> list[NodeFacts]:
+    """Return the nodes that ``request`` selects, in the order in which they are restarted.
+
+    Workers pool by pool and zone by zone, then the control plane; the node that the automation runs on (``own_node``) is the
+    last of its kind. Every kind of selection narrows the others; none at all selects every node. Raises CollectionError for
+    a node or a pool that is asked for by name and does not exist, and where nothing is selected.
+    """
+    missing = sorted(set(request.names) - {n.name for n in nodes})
+    if missing:
+        raise CollectionError(f"Could not find the node(s) {', '.join(missing)}; check the names in the option nodes.")
+    pool_of = {n.name: find_pool(n, pools) for n in nodes}
+    unknown = sorted(set(request.pools) - {p.name for p in pools} - set(pool_of.values()))
+    if unknown:
+        raise CollectionError(f"Could not find the pool(s) {', '.join(unknown)}; check the names in the option pools.")
+    chosen = [
+        n
+        for n in nodes
+        if (not request.names or n.name in request.names)
+        and (not request.roles or set(n.roles) & set(request.roles))
+        and (not request.pools or pool_of[n.name] in request.pools)
+        and all(matches_text(selector, n.labels) for selector in request.labels)
+    ]
+    if not chosen:
+        raise CollectionError(
+            "No node was restarted, because none is selected; check nodes, label_selectors, roles and pools."
+        )
+    return sorted(chosen, key=lambda n: (n.is_control_plane, n.name == own_node, pool_of[n.name], n.zone, n.name))
+
+
+def matches_text(selector: str, labels: Mapping[str, str]) -> bool:
+    """Return whether a label selector as people write it (a=b, a!=b, a, !a) fits. Raises InvalidOption for another one."""
+    for term in filter(None, (t.strip() for t in selector.split(","))):
+        if "(" in term or ")" in term:
+            raise InvalidOption(
+                f"The label selector {selector!r} can't be read; give terms such as zone=a, zone!=b, gpu, !gpu."
+            )
+        key, separator, value = term.partition("!=") if "!=" in term else term.replace("==", "=").partition("=")
+        key, value = key.strip(), value.strip()
+        if separator:
+            fits = (labels.get(key) == value) == (separator == "=")
+        else:
+            fits = (key.lstrip("!") in labels) != key.startswith("!")
+        if not fits:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What limits a batch besides the request: all nodes of the cluster, the pools, the budgets, and the pods of each node."""
+
+    nodes: Sequence[NodeFacts]
+    pools: Sequence[PoolFacts] = ()
+    budgets: Sequence[BudgetFacts] = ()
+    pods: Mapping[str, Sequence[NodePod]] = field(default_factory=dict)
+
+
+def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surroundings) -> list[tuple[str, ...]]:
+    """Return the names of the nodes that are away together, batch by batch, in the order of ``chosen``.
+
+    A control-plane node is always alone. A batch never takes more nodes of a pool than the request and the pool itself
+    allow, less those that are unavailable already; nor nodes whose drains would wait for each other, because one budget
+    covers pods on both and does not allow as many disruptions.
+    """
+    pool_of = {n.name: find_pool(n, around.pools) for n in around.nodes}
+    limits = find_limits(pool_of, request, around.pools)
+    selected = {n.name for n in chosen}
+    away = [n.name for n in around.nodes if n.is_unavailable and n.name not in selected]
+    away_in, total = Counter(pool_of[name] for name in away), count_limit(request.max_unavailable, len(around.nodes))
+    disruptions = {n.name: _count_disruptions(around.pods.get(n.name, ()), request, around.budgets) for n in chosen}
+    allowed = {str(b): b.allowed for b in around.budgets}
+    batches: list[list[NodeFacts]] = []
+
+    def fits(node: NodeFacts, batch: Sequence[NodeFacts]) -> bool:
+        pool = pool_of[node.name]
+        if node.is_control_plane or batch[0].is_control_plane or (request.has_canary and len(batches) == 1):
+            return False
+        in_pool = sum(pool_of[n.name] == pool for n in batch)
+        if in_pool + away_in[pool] >= limits[pool] or len(batch) + len(away) >= total:
+            return False
+        together = sum((disruptions[n.name] for n in (*batch, node)), Counter[str]())
+        shared = {b for b in disruptions[node.name] if any(b in disruptions[n.name] for n in batch)}
+        return all(together[b] <= allowed[b] for b in shared)
+
+    for node in chosen:
+        if batches and fits(node, batches[-1]):
+            batches[-1].append(node)
+        else:
+            batches.append([node])
+    return [tuple(n.name for n in batch) for batch in batches]
+
+
+def _count_disruptions(pods: Iterable[NodePod], request: NodeRequest, budgets: Iterable[BudgetFacts]) -> Counter[str]:
+    """Return how many pods a drain takes from each budget."""
+    targets = choose_targets(pods, request.drain)
+    return Counter(str(b) for b in budgets for pod in targets if pod.facts.is_ready and b.covers(pod))
+
+
+def find_limits(pool_of: Mapping[str, str], request: NodeRequest, pools: Iterable[PoolFacts]) -> dict[str, int]:
+    """Return how many nodes of each pool may be unavailable at once; ``pool_of`` names the pool of every node.
+
+    A machine-config pool that does not say takes one, as its operator does; where there are no such pools, nothing limits.
+    """
+    own = {p.name: p.max_unavailable for p in pools}
+    limits = {}
+    for pool, size in Counter(pool_of.values()).items():
+        given = [m for m in (own.get(pool), request.max_unavailable_per_pool) if m is not None]
+        limits[pool] = min((count_limit(m, size) for m in given), default=1 if own else size)
+    return limits
+
+
+def find_room(
+    batch: Collection[str], nodes: Sequence[NodeFacts], pools: Sequence[PoolFacts], request: NodeRequest
+) -> str:
+    """Return why ``batch`` may not begin now, because nodes outside it are unavailable; empty when it may."""
+    pool_of = {n.name: find_pool(n, pools) for n in nodes}
+    limits = find_limits(pool_of, request, pools)
+    for pool in sorted({pool_of[name] for name in batch if name in pool_of}):
+        away = sorted(n.name for n in nodes if pool_of[n.name] == pool and n.is_unavailable and n.name not in batch)
+        if away and len(away) + sum(pool_of.get(name) == pool for name in batch) > limits[pool]:
+            return f"unavailable in the pool {pool}, of which {limits[pool]} may be: {', '.join(away)}"
+    return ""

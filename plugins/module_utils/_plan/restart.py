@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""The pod that restarts a node, and the proof that the node has restarted and is well. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._model import Outcome
+from .._node_model import RESTART_LABELS, NodeFacts, NodePod
+from .drain import is_daemon
+
+RESTART_NAMESPACE = "bound-tokens-node-restart"
+POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
+#: Seconds in which the pod must have started and ended; images are on the node already.
+POD_DEADLINE = 300
+
+#: Restarts the host a little later, so that the pod is seen succeeded first, and only while the host has not restarted
+#: since it was asked to: a pod that is run again after the boot does nothing. It runs in the host's own root.
+SCRIPT = """\
+found=$(cat /proc/sys/kernel/random/boot_id)
+if [ "$found" != "{boot_id}" ]; then echo "the boot ID is $found already"; exit 0; fi
+exec systemd-run --on-active={delay} --unit=bound-tokens-restart-{short} systemctl reboot
+"""
+
+
+def build_namespace() -> dict[str, Any]:
+    """Return the namespace of restart pods: privileged, left alone by label synchronisation, without a node selector."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": RESTART_NAMESPACE,
+            "labels": {
+                **{k: v for k, v in RESTART_LABELS.items() if k.endswith("managed-by")},
+                **POD_SECURITY,
+                "security.openshift.io/scc.podSecurityLabelSync": "false",
+            },
+            "annotations": {"openshift.io/node-selector": ""},
+        },
+    }
+
+
+def build_role_binding() -> dict[str, Any]:
+    """Return what lets the namespace's default service account use OpenShift's privileged SCC."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "privileged"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:openshift:scc:privileged",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": RESTART_NAMESPACE}],
+    }
+
+
+def build_restart_pod(node: NodeFacts, *, boot_id: str, image: str, delay: int) -> dict[str, Any]:
+    """Return the pod that has ``node`` restart ``delay`` seconds later if its boot ID is still ``boot_id``."""
+    script = SCRIPT.format(boot_id=boot_id, delay=delay, short=boot_id[:8])
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": restart_pod_name(node.name),
+            "labels": RESTART_LABELS,
+            "annotations": {"openshift.io/required-scc": "privileged"},
+        },
+        "spec": {
+            "nodeName": node.name,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": POD_DEADLINE,
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "hostPID": True,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [
+                {
+                    "name": "restart",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["chroot", "/host", "/bin/sh", "-ec", script],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "securityContext": {"privileged": True, "runAsUser": 0},
+                    "volumeMounts": [{"name": "host", "mountPath": "/host"}],
+                }
+            ],
+            "volumes": [{"name": "host", "hostPath": {"path": "/", "type": "Directory"}}],
+        },
+    }
+
+
+def restart_pod_name(node: str) -> str:
+    return f"restart-{node}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartVerdict:
+    """A judgement of one node's restart."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+def judge_restarted(
+    node: NodeFacts,
+    pods: Iterable[NodePod],
+    *,
+    boot_id: str,
+    requested_at: datetime | None = None,
+    unwell_before: Collection[str] = (),
+) -> RestartVerdict:
+    """Return DONE when ``node`` has another boot ID than ``boot_id``, reports that it is well, and runs what belongs to it.
+
+    ``requested_at`` is when the restart was asked for (cluster time), None when that is not known. What the API still shows
+    of before then is not taken for the state after it. ``unwell_before`` are the static and DaemonSet pods, as
+    describe_keeper names them, that were not Ready before either.
+    """
+    if node.boot_id == boot_id:
+        return _waiting("SameBoot", f"the boot ID is still {boot_id}")
+    if not node.is_ready:
+        return _waiting("NotReady", "it has restarted and is not Ready yet")
+    if requested_at and node.heartbeat and node.heartbeat < requested_at:
+        return _waiting("StaleHeartbeat", "it has not reported since the restart was asked for")
+    if node.is_unreachable:
+        return _waiting("Unreachable", "it is Ready and still tainted as unreachable")
+    unwell = sorted(set(find_unwell(pods, requested_at)) - set(unwell_before))
+    if unwell:
+        more = f" and {len(unwell) - 3} more" if len(unwell) > 3 else ""
+        return _waiting("PodsNotReady", f"not Ready on it yet: {', '.join(unwell[:3])}{more}")
+    return RestartVerdict(outcome=Outcome.DONE, reason="Restarted", message=f"the boot ID is {node.boot_id}")
+
+
+def find_unwell(pods: Iterable[NodePod], since: datetime | None = None) -> list[str]:
+    """Return the static and DaemonSet pods among a node's ``pods`` that are not Ready, as describe_keeper names them.
+
+    One whose containers run since before ``since`` is shown as it was then.
+    """
+    return [
+        describe_keeper(p)
+        for p in pods
+        if (p.facts.is_static or is_daemon(p.facts))
+        and (not p.facts.is_ready or (since and p.started_at and p.started_at < since))
+        and not p.facts.is_terminating
+        and p.facts.phase not in ("Succeeded", "Failed")
+    ]
+
+
+def describe_keeper(pod: NodePod) -> str:
+    """Return what keeps a pod on its node, under a name that outlives the pod."""
+    facts = pod.facts
+    return f"{facts.namespace}/{facts.owner if facts.owner and not facts.is_static else facts.name}"
+
+
+def _waiting(reason: str, message: str) -> RestartVerdict:
+    return RestartVerdict(outcome=Outcome.WAITING, reason=reason, message=message)
+
+
+def read_image(daemon_set: Mapping[str, Any] | None) -> str | None:
+    """Return the image of the machine-config daemon, which every OpenShift node has; None when there is none."""
+    template = (((daemon_set or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
+    containers = template.get("containers") or ()
+    return next((c["image"] for c in containers if c.get("name") == "machine-config-daemon"), None)
