@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command: python -m lab up | check | down | status | logs | kubeconfig | apply | exec."""
+"""The command: python -m lab up | check | down | status | logs | kubeconfig | apply | fault | mend | exec."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import cluster, preflight, show
+from . import cluster, faults, preflight, show, simulation
 from .apply import apply_file
 from .errors import LabError
 from .progress import Progress
@@ -28,10 +29,33 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the kubeconfig's path")
     apply = commands.add_parser("apply", help="apply the objects of a file and wait until their pods are Ready")
     apply.add_argument("file", type=Path)
+    fault = commands.add_parser("fault", help="something is wrong with a node from now on", epilog=_fault_kinds())
+    fault.add_argument("node")
+    fault.add_argument("kind", choices=faults.KINDS)
+    fault.add_argument("seconds", nargs="?", type=float)
+    mend = commands.add_parser("mend", help="nothing is wrong with a node any more")
+    mend.add_argument("node")
+    simulate = commands.add_parser("simulate", help="so many simulated nodes beside the others")
+    simulate.add_argument("nodes", type=int)
+    simulate.add_argument(
+        "--pools", type=int, default=0, help="spread them over so many machine config pools of their own"
+    )
+    simulate.add_argument(
+        "--restart-pods",
+        default="app.kubernetes.io/component=node-restart",
+        metavar="SELECTOR",
+        help="labels of the pods that restart the node on which they succeed (%(default)s)",
+    )
+    simulate.add_argument("--restart-after", type=float, default=5.0, help="seconds from that success (%(default)s)")
+    simulate.add_argument("--restart-takes", type=float, default=20.0, help="seconds without the node (%(default)s)")
     execute = commands.add_parser("exec", help="run a command in a node, or in the lab's network (node name: hub)")
     execute.add_argument("node")
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
     return parser
+
+
+def _fault_kinds() -> str:
+    return "; ".join(f"{name}: {fault.what}" for name, fault in faults.KINDS.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "apply":
             show.require_running(settings)
             apply_file(settings, options.file, say)
+        elif options.command == "fault":
+            show.require_running(settings)
+            faults.cause(settings, options.node, options.kind, options.seconds)
+        elif options.command == "mend":
+            faults.mend(settings, options.node)
+        elif options.command == "simulate":
+            names = [field.name for field in dataclasses.fields(simulation.Request)]
+            request = simulation.Request(**{name: getattr(options, name) for name in names})
+            simulation.simulate(settings, request, say, lambda: show.require_running(settings))
         else:
             show.execute(settings, options.node, options.argv)
     except LabError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import urllib3
@@ -15,6 +16,7 @@ Object = dict[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 
 
 class ApiError(Exception):
@@ -53,6 +55,22 @@ class Api:
             raise ApiError(answer.status, _message(answer.data))
         found: Object = json.loads(answer.data)
         return found
+
+    def watch(self, path: str, seconds: int = 300) -> Iterator[tuple[str, Object]]:
+        """Types and objects of a watch's events, until the server ends it; the path has a query with `resourceVersion`."""
+        url = f"{self._url}{path}&watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}"
+        patience = urllib3.Timeout(connect=5, read=seconds + 5)
+        try:
+            answer = self._pool.request("GET", url, preload_content=False, timeout=patience)
+            if answer.status >= 300:
+                raise ApiError(answer.status, _message(answer.read()))
+            for line in answer:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ApiError(event["object"].get("code", 500), event["object"].get("message", ""))
+                yield event["type"], event["object"]
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            raise Unreachable(str(error)) from error
 
     def ready(self) -> bool:
         """An API server that calls itself ready answered."""

@@ -76,7 +76,7 @@ def _make_root(target: Path, kubelet: Path, debs: Path) -> None:
         place.mkdir(exist_ok=True)
         shutil.copy(library, place)
     shutil.copytree(_ROOTFS, target, dirs_exist_ok=True)
-    for script in (*(target / "sbin").iterdir(), target / "usr/bin/systemctl"):
+    for script in (*(target / "sbin").iterdir(), target / "usr/bin/systemctl", target / "usr/bin/systemd-run"):
         if not script.is_symlink():
             script.chmod(0o755)
 

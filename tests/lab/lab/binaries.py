@@ -70,9 +70,19 @@ def _sources() -> dict[str, _Source]:
 
 def provide(caches: Path, go: Go, say: Say) -> dict[str, Program]:
     """Every program the lab needs is there; what was taken from the machine is said."""
+    return _provide(_sources(), caches, go, say)
+
+
+def kwok(caches: Path, go: Go, say: Say) -> Program:
+    """What simulates nodes, for labs that are asked to."""
+    source = _Source("kwok", "sigs.k8s.io/kwok/cmd/kwok", versions.kwok())
+    return _provide({"kwok": source}, caches, go, say)["kwok"]
+
+
+def _provide(sources: dict[str, _Source], caches: Path, go: Go, say: Say) -> dict[str, Program]:
     found: dict[str, Program] = {}
     missing: dict[str, dict[str, _Source]] = {}
-    for name, source in _sources().items():
+    for name, source in sources.items():
         program = None if name == "pause" else _on_machine(name, source.version)
         built = caches / "bin" / source.key / name
         if program:
@@ -82,9 +92,9 @@ def provide(caches: Path, go: Go, say: Say) -> dict[str, Program]:
             found[name] = Program(name, built, source.version)
         else:
             missing.setdefault(source.key, {})[name] = source
-    for key, sources in missing.items():
-        say(f"building {', '.join(sources)} ({key.rsplit('-', 1)[0]}); this is done once")
-        found |= _build(caches / "bin" / key, sources, go)
+    for key, builds in missing.items():
+        say(f"building {', '.join(builds)} ({key.rsplit('-', 1)[0]}); this is done once")
+        found |= _build(caches / "bin" / key, builds, go)
     return found
 
 

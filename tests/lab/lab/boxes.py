@@ -2,7 +2,7 @@
 """A box: namespaces, cgroups and a root file system that together behave like a machine, with boots and power cuts.
 
 Its state is in files of the node's directory, for everybody to read: `boot_id` and, while it runs, `init.pid`. A file `hold`
-keeps it from booting again; powering off makes that file.
+keeps it from booting again; powering off makes that file. A file `slow-boot` holds the seconds that its firmware takes.
 """
 
 from __future__ import annotations
@@ -48,15 +48,24 @@ class Box:
 
     async def run(self) -> None:
         """Boots the box whenever it is down and nobody holds it."""
+        clock = asyncio.get_running_loop().time
+        went_down = clock()
         while True:
-            while self._hold.exists():
+            while self._hold.exists() or clock() - went_down < self._firmware_seconds():
                 await asyncio.sleep(0.1)
             how = await self._one_boot()
+            went_down = clock()
             log.info("%s: down (%s)", self.node.name, how)
             if how == "power off":
                 self._hold.touch()
             if how == "failed":
                 await asyncio.sleep(1)
+
+    def _firmware_seconds(self) -> float:
+        try:
+            return float((self._home / "slow-boot").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0.0
 
     async def _one_boot(self) -> str:
         name = self.node.name

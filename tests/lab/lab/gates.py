@@ -16,7 +16,7 @@ from .shape import MASTERS, NODES
 Gate = Callable[[], list[str]]
 
 
-def wait(what: str, gate: Gate, timeout: float, alive: Callable[[], None]) -> None:
+def wait(what: str, gate: Gate, timeout: float, alive: Callable[[], object]) -> None:
     """The gate is open, or LabError says what is missing; `alive` raises when waiting has become pointless."""
     deadline = time.monotonic() + timeout
     while True:

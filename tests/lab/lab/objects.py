@@ -153,8 +153,8 @@ def openshift(settings: Settings) -> list[Initial]:
             )
             for name in _OPERATORS
         ),
-        _pool("master", len(MASTERS), now),
-        _pool("worker", len(WORKERS), now),
+        pool("master", len(MASTERS), now),
+        pool("worker", len(WORKERS), now),
         Initial(
             "/apis/operator.openshift.io/v1/kubeapiservers",
             _resource("operator.openshift.io/v1", "KubeAPIServer", "cluster", {"managementState": "Managed"}),
@@ -171,7 +171,8 @@ def _condition(kind: str, true: bool, now: str, reason: str = "", message: str =
     return condition | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
 
 
-def _pool(role: str, machines: int, now: str) -> Initial:
+def pool(role: str, machines: int, now: str) -> Initial:
+    """A machine config pool whose nodes are all updated."""
     rendered = f"rendered-{role}-{'0' * 32}"
     spec = {
         "machineConfigSelector": {"matchLabels": {"machineconfiguration.openshift.io/role": role}},

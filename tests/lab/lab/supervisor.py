@@ -22,7 +22,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from . import balancer, boxes, reaper, without_nodes
+from . import balancer, boxes, reaper, simulation, without_nodes
 from .cgroups import Cgroups
 from .processes import DIE_WITH_PARENT
 from .settings import Settings
@@ -143,6 +143,7 @@ def _jobs_with_nodes(settings: Settings, children: _Children, base: Path, outsid
     return [
         lambda: children.keep("balancer", balance, listeners),
         lambda: _keep_operator(settings, children),
+        lambda: _keep_simulation(settings, children),
         *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
     ]
 
@@ -153,6 +154,7 @@ def _jobs_without(settings: Settings, children: _Children, outside: socket.socke
     balance = _balancer_command(settings, [outside], plan.servers)
     return [
         lambda: children.keep("balancer", balance, [outside]),
+        lambda: _keep_simulation(settings, children),
         *(functools.partial(children.keep, name, command) for name, command in plan.commands.items()),
     ]
 
@@ -177,6 +179,16 @@ async def _keep_operator(settings: Settings, children: _Children) -> None:
     command = [sys.executable, "-m", "lab.operator", "--kubeconfig", str(settings.kubeconfig)]
     command += ["--time-scale", f"{settings.time_scale:g}", "--pod-template", str(settings.pod_template)]
     await children.keep("operator", command)
+
+
+async def _keep_simulation(settings: Settings, children: _Children) -> None:
+    """kwok and the lab's simulator run from the moment somebody asks for simulated nodes."""
+    while not (wanted := simulation.read(settings)):
+        await asyncio.sleep(0.5)
+    simulator = [sys.executable, "-m", "lab.simulator", "--restart-pods", wanted.restart_pods]
+    await asyncio.gather(
+        children.keep("kwok", simulation.kwok_command(settings, wanted)), children.keep("simulator", simulator)
+    )
 
 
 def operator_exists() -> bool:

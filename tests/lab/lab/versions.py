@@ -30,3 +30,7 @@ def etcd() -> str:
 
 def openshift_api() -> str:
     return pinned("openshift-api", "github.com/openshift/api")
+
+
+def kwok() -> str:
+    return pinned("kwok", "sigs.k8s.io/kwok")
