@@ -11,7 +11,7 @@ options:
     description:
       - The run that this task is a part of, as M(bound_tokens.openshift.rotation_record) returned it.
       - The module then works only while it holds the lease of the run, and notes in the run's record how far it has come.
-      - Without it there is neither lock nor record. In check mode it has no effect.
+      - Without it there is neither lock nor record. In check mode the record is only read.
     type: str
   record_namespace:
     description:

@@ -13,6 +13,8 @@ from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, retry
 from ._errors import ApiError
+from ._plan.node_record import KEY as NODES_KEY
+from ._plan.node_record import NodeRecord, dump_nodes, parse_nodes
 from ._plan.run_record import (
     LABELS,
     NAME,
@@ -47,14 +49,22 @@ class RecordStore:
         self.version = found["metadata"]["resourceVersion"] if found else None
         return parse_record(found, describe_target("ConfigMap", NAME, self.namespace))
 
+    def read_nodes(self) -> NodeRecord | None:
+        """Return the record of node restarts, None when there is none."""
+        found = self.cluster.get("ConfigMap", NAME, self.namespace)
+        self.version = found["metadata"]["resourceVersion"] if found else None
+        return parse_nodes(found, describe_target("ConfigMap", NAME, self.namespace))
+
     def write(self, record: RunRecord) -> None:
         """Write the record. That somebody else has written it meanwhile is an ApiError (409)."""
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": NAME, "labels": LABELS},
-            "data": dump_record(record),
-        }
+        self._write(dump_record(record))
+
+    def write_nodes(self, record: NodeRecord | None) -> None:
+        """Write the record of node restarts, or remove it; the rest stays. ApiError (409) as for write."""
+        self._write({NODES_KEY: None} if record is None else dump_nodes(record))
+
+    def _write(self, data: Mapping[str, str | None]) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "labels": LABELS}, "data": data}
         if self.version is None:
             found = self.cluster.create("ConfigMap", body, self.namespace)
         else:

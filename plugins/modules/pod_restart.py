@@ -18,6 +18,7 @@ description:
     the automation itself runs in, as its service account tells or else the pod that it runs in.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
     Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
+  - Pods on nodes that the run O(run_id) has restarted since are left alone; their kubelets have fetched new tokens for them.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
     create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
@@ -233,12 +234,20 @@ summary:
 from collections.abc import Mapping
 from typing import Any
 
+from ..module_utils._clock import retry
 from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
 from ..module_utils._phases.pods import renew_pods
+from ..module_utils._plan.node_record import find_restarted
 from ..module_utils._plan.pods import read_request
+from ..module_utils._run import RecordStore
 
 
 def body(context: Context) -> dict[str, Any]:
+    run_id, store = (
+        context.params["run_id"],
+        RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"]),
+    )
+    nodes = retry(store.read_nodes, clock=context.clock) if run_id else None
     return renew_pods(
         context.cluster,
         read_request(context.params),
@@ -246,6 +255,7 @@ def body(context: Context) -> dict[str, Any]:
         options=context.wait_options(),
         clock=context.clock,
         say=context.progress,
+        restarted=find_restarted(nodes, run_id),
         **({"note": context.run.note} if context.run else {}),
     )
 

@@ -37,10 +37,12 @@ def read_readme(role):
 
 
 def find_used(role):
-    """Names with the role's prefix in its tasks and templates, other than parts of a longer name or of a module's."""
+    """Names with the role's prefix in its tasks and templates, other than loops' own, parts of a longer name or of a module's."""
     name = re.compile(rf"(?<![\w.])({role.name}_\w+)")
     files = [p for folder in ("tasks", "templates", "handlers") for p in sorted((role / folder).rglob("*.*"))]
-    return {found for path in files for found in name.findall(path.read_text(encoding="utf-8"))}
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    own = {found for text in texts for found in re.findall(r"loop_var: (\w+)", text)}
+    return {found for text in texts for found in name.findall(text)} - own
 
 
 def check_role(role):

@@ -166,7 +166,7 @@ def test_modules_have_attributes_and_are_in_the_action_group():
 def test_the_list_of_the_design_is_read():
     order = read_order(ROOT)
     assert order[0] == "_errors.py"
-    assert order[-1] == "_module.py"
+    assert order[-1] == "_node_module.py"
     assert [source.file for source in read_sources(ROOT) if source.name == "module_utils/_options.py"] == [
         "_options.py"
     ]

@@ -7,6 +7,7 @@ What leaves here are plain mappings, claims and ApiError; what a token or a cred
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 import traceback
@@ -102,6 +103,12 @@ class Cluster:
         self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> Iterator[dict[str, Any]]:
         """Return all objects of a kind as they were at one moment; they are read page by page."""
+        return iter(self.list_at(kind, namespace, label_selector=label_selector, field_selector=field_selector)[1])
+
+    def list_at(
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> tuple[str, builtins.list[dict[str, Any]]]:
+        """Return the resourceVersion of that moment, too, for await_change."""
         query: dict[str, Any] = {"limit": PAGE_SIZE}
         if label_selector:
             query["labelSelector"] = label_selector
@@ -121,7 +128,7 @@ class Cluster:
             found += page.get("items") or ()
             token = (page.get("metadata") or {}).get("continue")
             if not token:
-                return iter(found)
+                return (page.get("metadata") or {}).get("resourceVersion") or "", found
             query = {**query, "continue": token}
 
     def watch(
@@ -161,6 +168,35 @@ class Cluster:
             words = "the watch ended without a word"
             raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
         return None
+
+    def await_change(self, kind: str, *, field_selector: str, known_version: str, timeout: float) -> None:
+        """Return as soon as any object of the selection has changed since ``known_version``, or ``timeout`` is over (seconds).
+
+        What has changed is for the next read to tell. A watch that breaks or is refused is an ApiError.
+        """
+        target, seconds = describe_target(kind), max(1, math.ceil(timeout))
+        query = {
+            "fieldSelector": field_selector,
+            "watch": "true",
+            "timeoutSeconds": seconds,
+            "resourceVersion": known_version,
+        }
+        response = None
+        self._before_request(False)
+        try:
+            response = self._dynamic.request(
+                "get",
+                build_path(kind, None, None),
+                query_params=list(query.items()),
+                _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
+                serialize=False,
+            )
+            next(_read_events(response), None)
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise self._explain("watch", target, error) from None
+        finally:
+            if response is not None:
+                response.close()
 
     def _take_event(self, event: Mapping[str, Any], target: str) -> dict[str, Any]:
         """Return the object of a watch event. An event that tells of no object's state is an ApiError."""

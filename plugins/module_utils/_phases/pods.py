@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from .._client.cluster import Cluster
@@ -226,15 +227,17 @@ def renew_pods(
     clock: Clock,
     say: Callable[[str], None] = lambda line: None,
     note: Callable[[Sequence[Mapping[str, Any]]], None] = lambda namespaces: None,
+    restarted: Mapping[str, datetime] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Renew the pods that ``request`` selects and return the module's result; in check mode return the plan.
 
     Raises Refused while a rollout of the kube-apiservers runs; one that begins later is waited for before another pod
     goes. Any CollectionError after the plan carries the result so far. ``say`` is given a line for each namespace
     begun and finished, and for each pod that may not go; ``note`` is told how far all namespaces are before each of them.
+    ``restarted`` are the nodes that were restarted, see judge_pod.
     """
     start = retry(lambda: find_start(cluster, request), clock=clock)
-    plans = retry(lambda: read_plans(cluster, request, start.started_before), clock=clock)
+    plans = retry(lambda: read_plans(cluster, request, start.started_before, restarted), clock=clock)
     renewals = [
         Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer, say=say) for p in plans
     ]
@@ -313,12 +316,14 @@ def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
     return Start(started_before=finished_at, issuer=rollout["issuer"])
 
 
-def read_plans(cluster: Cluster, request: RenewalRequest, started_before: datetime | None) -> list[NamespacePlan]:
+def read_plans(
+    cluster: Cluster, request: RenewalRequest, started_before: datetime | None, restarted: Mapping[str, datetime]
+) -> list[NamespacePlan]:
     """Return the plans of all namespaces that ``request`` selects, in the order in which they are carried out."""
     names = read_namespaces(cluster, request.names)
     ranks = order_namespaces(names, request.include, request.exclude, read_own_namespace(cluster))
     pods = read_pods(cluster, [r.name for r in ranks])
-    return [plan_namespace(r, pods[r.name], started_before, request.everything) for r in ranks]
+    return [plan_namespace(r, pods[r.name], started_before, request.everything, restarted) for r in ranks]
 
 
 def _result(renewals: Sequence[Renewal], started_before: datetime | None, *, check_mode: bool) -> dict[str, Any]:

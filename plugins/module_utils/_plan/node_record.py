@@ -12,9 +12,11 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .._errors import CollectionError
+from .._model import parse_time
 from .._node_model import NodeFacts
 from .run_record import SCHEMA
 
@@ -39,10 +41,11 @@ ENDED = frozenset({Step.DONE, Step.FAILED, Step.GONE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeProgress:
-    """One node of a run. ``boot_id`` is the one before the restart, ``restarted_at`` a moment before which every container
-    on it had ended (cluster time, RFC 3339); ``unwell`` what was not Ready on it before. Times are in seconds."""
+    """One node of a run. ``boot_id`` is the one before the restart, ``new_boot_id`` the one after it; ``restarted_at`` is when
+    the restart was asked for (cluster time, RFC 3339), ``unwell`` what was not Ready before it. Times are in seconds."""
 
     boot_id: str
+    new_boot_id: str = ""
     step: Step = Step.PLANNED
     reason: str = ""
     message: str = ""
@@ -54,10 +57,20 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
-    """The nodes of one run, in the order of its plan."""
+    """The nodes of one run, in the order of its plan. ``former_ids`` are the runs that it has taken over, whose marks are
+    its own now. All that has restarted has done so after ``begun_at`` (cluster time, RFC 3339). The record of a run that
+    somebody has named (``is_named``) stays when it is finished, any other is removed then."""
 
     run_id: str
+    is_named: bool = False
+    begun_at: str | None = None
     nodes: Mapping[str, NodeProgress] = field(default_factory=dict)
+    former_ids: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The runs whose marks are this one's."""
+        return frozenset({self.run_id, *self.former_ids})
 
     @property
     def is_done(self) -> bool:
@@ -67,7 +80,7 @@ class NodeRecord:
 def dump_nodes(record: NodeRecord) -> dict[str, str]:
     """Return the data of the ConfigMap that keeps ``record``."""
     nodes = {name: {**asdict(p), "step": p.step.value} for name, p in record.nodes.items()}
-    return {KEY: json.dumps({"schema": SCHEMA, "run_id": record.run_id, "nodes": nodes})}
+    return {KEY: json.dumps({"schema": SCHEMA, **asdict(record), "nodes": nodes})}
 
 
 def parse_nodes(config_map: Mapping[str, Any] | None, where: str) -> NodeRecord | None:
@@ -86,7 +99,13 @@ def parse_nodes(config_map: Mapping[str, Any] | None, where: str) -> NodeRecord 
             name: NodeProgress(**{**p, "step": Step(p["step"]), "unwell": tuple(p["unwell"])})
             for name, p in found["nodes"].items()
         }
-        return NodeRecord(run_id=found["run_id"], nodes=nodes)
+        return NodeRecord(
+            run_id=found["run_id"],
+            is_named=found["is_named"],
+            begun_at=found["begun_at"],
+            nodes=nodes,
+            former_ids=tuple(found["former_ids"]),
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CollectionError(
             f"The record of node restarts in {where} is damaged; look at it, and delete the ConfigMap to begin anew."
@@ -104,9 +123,10 @@ class NodeRunVerdict:
 def judge_nodes(record: NodeRecord | None, *, run_id: str | None, take_over: bool) -> NodeRunVerdict:
     """Return what a run does about the record of node restarts that it finds; ``run_id`` None means any.
 
-    A run that is finished is gone on with when it is named: its nodes are not restarted again.
+    A run that is finished is gone on with when it is named: its nodes are not restarted again. One that nobody has named and
+    that is finished has only its own traces to remove.
     """
-    if record is None or (record.is_done and run_id != record.run_id):
+    if record is None or (record.is_done and run_id != record.run_id and (record.is_named or run_id is not None)):
         return NodeRunVerdict(action="begin", message="No restart of nodes is under way.")
     if run_id in (None, record.run_id) or take_over:
         return NodeRunVerdict(action="continue", message=f"The run {record.run_id} goes on.")
@@ -116,6 +136,14 @@ def judge_nodes(record: NodeRecord | None, *, run_id: str | None, take_over: boo
         message=f"No node was touched, because the run {record.run_id} is not finished: {left}; give run_id {record.run_id}, or "
         "none, to finish it, or set take_over to true to finish it under another name.",
     )
+
+
+def find_restarted(record: NodeRecord | None, run_id: str | None) -> dict[str, datetime]:
+    """Return the nodes that the run has restarted and proven, each with a moment after which it did (cluster time)."""
+    begun_at = parse_time(record.begun_at) if record else None
+    if record is None or record.run_id != run_id or begun_at is None:
+        return {}
+    return {name: parse_time(p.restarted_at) or begun_at for name, p in record.nodes.items() if p.step is Step.DONE}
 
 
 def judge_step(node: NodeFacts | None, progress: NodeProgress, run_ids: frozenset[str], *, is_empty: bool) -> Step:

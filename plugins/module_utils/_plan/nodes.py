@@ -67,6 +67,20 @@ def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
     )
 
 
+def read_drain_request(params: Mapping[str, Any]) -> NodeRequest:
+    """Return what the options of node_drain ask for. Raises InvalidOption where they can't be meant."""
+    if not params["nodes"]:
+        raise InvalidOption("The option nodes is empty; name the nodes to drain or to put back.")
+    if params["restart_timeout"] < 0:
+        raise InvalidOption(f"The option restart_timeout is {params['restart_timeout']}; give 0 or more.")
+    return NodeRequest(
+        names=tuple(params["nodes"]),
+        drain=read_drain_options(params["delete_options"], allow_disruption=params["allow_disruption"]),
+        on_failure=params["on_failure"],
+        restart_timeout=params["restart_timeout"],
+    )
+
+
 def count_limit(given: int | str, total: int, *, option: str = "maxUnavailable") -> int:
     """Return how many of ``total`` nodes a number or a percentage is: rounded down, but never none.
 

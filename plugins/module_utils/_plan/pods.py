@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
@@ -198,9 +199,15 @@ def _tier_of(name: str) -> Tier:
     return next((tier for tier, patterns in _TIER_PATTERNS if _fits(name, patterns)), Tier.USER)
 
 
-def judge_pod(pod: PodFacts, started_before: datetime | None, everything: bool) -> PodDecision:
+def judge_pod(
+    pod: PodFacts,
+    started_before: datetime | None,
+    everything: bool,
+    restarted: Mapping[str, datetime] = MappingProxyType({}),
+) -> PodDecision:
     """Return whether ``pod`` is renewed.
 
+    ``restarted`` tells after which moment a node was restarted: its kubelet then fetched new tokens for all pods on it.
     Kubernetes records whole seconds, so a pod that started at ``started_before`` may hold a token from before it.
     With ``everything`` all go that deletion restarts; ``started_before`` None means whenever they started.
     """
@@ -219,6 +226,8 @@ def judge_pod(pod: PodFacts, started_before: datetime | None, everything: bool) 
         return _skip("NotStarted")
     if is_new:
         return _skip("StartedAfter")
+    if started_before is not None and pod.node in restarted and restarted[pod.node] > started_before:
+        return _skip("NodeRestarted")
     if pod.owner is None:
         return _skip("NoOwner", is_reported=True)
     if runs_to_completion(pod):
@@ -237,10 +246,14 @@ def runs_to_completion(pod: PodFacts) -> bool:
 
 
 def plan_namespace(
-    rank: NamespaceRank, pods: Sequence[PodFacts], started_before: datetime | None, everything: bool
+    rank: NamespaceRank,
+    pods: Sequence[PodFacts],
+    started_before: datetime | None,
+    everything: bool,
+    restarted: Mapping[str, datetime] = MappingProxyType({}),
 ) -> NamespacePlan:
-    """Return what is done with ``pods``, all those of one namespace."""
-    decisions = [(p, judge_pod(p, started_before, everything)) for p in pods]
+    """Return what is done with ``pods``, all those of one namespace; see judge_pod for the rest."""
+    decisions = [(p, judge_pod(p, started_before, everything, restarted)) for p in pods]
     return NamespacePlan(
         rank=rank,
         targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),

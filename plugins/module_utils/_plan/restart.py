@@ -14,6 +14,8 @@ from .._node_model import RESTART_LABELS, NodeFacts, NodePod
 from .drain import is_daemon
 
 RESTART_NAMESPACE = "bound-tokens-node-restart"
+#: Of the restart pod: the boot ID for which it was made.
+BOOT_LABEL = "bound-tokens.openshift/boot-id"
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 #: Seconds in which the pod must have started and ended; images are on the node already.
 POD_DEADLINE = 300
@@ -67,7 +69,7 @@ def build_restart_pod(node: NodeFacts, *, boot_id: str, image: str, delay: int) 
         "kind": "Pod",
         "metadata": {
             "name": restart_pod_name(node.name),
-            "labels": RESTART_LABELS,
+            "labels": {**RESTART_LABELS, BOOT_LABEL: boot_id},
             "annotations": {"openshift.io/required-scc": "privileged"},
         },
         "spec": {

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Reads nodes, what runs on them, and what limits their restart into plain facts."""
+
+from __future__ import annotations
+
+from ._client.cluster import Cluster
+from ._errors import ApiError
+from ._node_model import (
+    BudgetFacts,
+    NodeFacts,
+    NodePod,
+    PoolFacts,
+    budget_facts,
+    node_facts,
+    node_pod,
+    pool_facts,
+)
+
+
+def read_nodes(cluster: Cluster) -> list[NodeFacts]:
+    """Return all nodes."""
+    return [node_facts(n) for n in cluster.list("Node")]
+
+
+def read_node(cluster: Cluster, name: str) -> NodeFacts | None:
+    """Return one node, None when it does not exist."""
+    found = cluster.get("Node", name)
+    return node_facts(found) if found else None
+
+
+def read_node_pods(cluster: Cluster, node: str) -> tuple[str, list[NodePod]]:
+    """Return the pods on one node, after the resourceVersion of the moment at which they were read."""
+    version, pods = cluster.list_at("Pod", field_selector=select_pods(node))
+    return version, [node_pod(p) for p in pods]
+
+
+def select_pods(node: str) -> str:
+    """Return the field selector of the pods on a node."""
+    return f"spec.nodeName={node}"
+
+
+def read_pods_by_node(cluster: Cluster) -> dict[str, list[NodePod]]:
+    """Return the pods of every node that has any."""
+    found: dict[str, list[NodePod]] = {}
+    for pod in map(node_pod, cluster.list("Pod")):
+        if pod.facts.node:
+            found.setdefault(pod.facts.node, []).append(pod)
+    return found
+
+
+def read_budgets(cluster: Cluster) -> list[BudgetFacts]:
+    """Return all PodDisruptionBudgets."""
+    return [budget_facts(b) for b in cluster.list("PodDisruptionBudget")]
+
+
+def read_machine_pools(cluster: Cluster) -> list[PoolFacts]:
+    """Return the MachineConfigPools; none where there is no machine-config operator."""
+    try:
+        return [pool_facts(p) for p in cluster.list("MachineConfigPool")]
+    except ApiError as error:
+        if error.is_missing_api:
+            return []
+        raise
+
+
+def read_pending_requests(cluster: Cluster, node: str) -> list[str]:
+    """Return the names of the certificate requests that nobody has decided and that may be what ``node`` waits for."""
+    askers = (f"system:node:{node}", "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper")
+    return [
+        r["metadata"]["name"]
+        for r in cluster.list("CertificateSigningRequest")
+        if (r.get("spec") or {}).get("username") in askers and not (r.get("status") or {}).get("conditions")
+    ]

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Carrying nodes of one batch from the cordon to the proof, side by side, by looking again and again."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .._client.cluster import Cluster
+from .._clock import Clock, WaitOptions, poll
+from .._effects import ask_for_deletion, cordon, create_if_missing, note_request, put_back
+from .._errors import ApiError
+from .._model import Outcome, format_time, parse_time
+from .._node_facts import (
+    read_node,
+    read_node_pods,
+    read_nodes,
+    read_pending_requests,
+    read_pods_by_node,
+    select_pods,
+)
+from .._node_model import NodeFacts, NodeMark, NodePod
+from .._plan.drain import choose_targets
+from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_step
+from .._plan.nodes import NodeRequest
+from .._plan.restart import (
+    BOOT_LABEL,
+    RESTART_NAMESPACE,
+    build_namespace,
+    build_restart_pod,
+    build_role_binding,
+    judge_restarted,
+)
+from .._plan.story import format_seconds
+from .drain import Drainer
+
+#: So many nodes are read one by one, more with one list of all nodes and pods.
+MAX_SINGLE_READS = 5
+#: Seconds between two looks at least, when many things change at once; and after which a watch that told nothing ends.
+QUIET_BETWEEN_LOOKS = 0.1
+LONGEST_WATCH = 10.0
+#: Seconds in which the permissions and the service account of a new namespace must have come into force.
+ADMISSION_PATIENCE = 60.0
+
+
+class Way(enum.Enum):
+    """How far a task carries its nodes."""
+
+    RESTART = "restart"
+    DRAIN = "drain"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchVerdict:
+    """A judgement of a batch under way."""
+
+    outcome: Outcome
+    message: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Journey:
+    """What this process knows of one node on its way. Moments are monotonic."""
+
+    step: Step | None = None
+    since: float = 0.0
+    message: str = ""
+    is_arrived: bool = False
+    #: Whether the node itself will show that it goes on, and not a pod on it.
+    awaits_node: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchRun:
+    """Nodes on their way together. What it changes in ``record`` it keeps with ``save`` before it goes on."""
+
+    cluster: Cluster
+    request: NodeRequest
+    clock: Clock
+    say: Callable[[str], None]
+    record: NodeRecord
+    save: Callable[[NodeRecord], None]
+    names: Sequence[str]
+    image: str
+    way: Way = Way.RESTART
+    #: Whether pods are left where they are, because there is no other node for them.
+    is_alone: bool = False
+    #: Whether nodes put back without another boot ID are fine, too.
+    requires_restart: bool = True
+    drainer: Drainer = field(init=False)
+    journeys: dict[str, Journey] = field(init=False)
+    is_farther: bool = False
+    is_dirty: bool = False
+    changed: bool = False
+    #: Whether the last look has done something, and whether it has tried and was refused.
+    has_acted: bool = False
+    is_refused: bool = False
+    interval: float = 1.0
+    #: The resourceVersion of what was last read of the first node under way, by kind.
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.drainer = Drainer(cluster=self.cluster, options=self.request.drain, clock=self.clock, say=self.say)
+        self.journeys = {name: Journey() for name in self.names}
+
+    def run(self, options: WaitOptions) -> None:
+        """Return when every node has arrived or failed; which of them is in the record. Raises a lasting ApiError."""
+        limit, self.interval = max(self.request.drain.timeout, self.request.restart_timeout) + 600.0, options.interval
+        poll(
+            self.look,
+            self.judge,
+            waiting_for=f"the restart of {', '.join(self.names)}",
+            options=replace(options, timeout=limit),
+            clock=self.clock,
+            has_progressed=lambda verdict: self.is_farther,
+            wait_for_change=self.wait_for_change,
+        )
+
+    def wait_for_change(self, left: float) -> None:
+        """Return when the node that is under way, or its pods, have changed, or after a while.
+
+        Of several nodes only the first is watched, so the while is short then, as it is when something was refused and is to
+        be tried again. After a deed there is something new to see at once. A watch that is not to be had is a pause.
+        """
+        if self.has_acted:
+            self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
+            return
+        active = [name for name in self.names if not self._is_over(name)]
+        pause = min(self.interval, left)
+        if not active or not self.versions:
+            self.clock.sleep(pause)
+            return
+        self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
+        is_tried_again = len(active) > 1 or self.is_refused or bool(self.drainer.refusals or self.drainer.held)
+        name, is_booting = active[0], self.journeys[active[0]].awaits_node
+        kind, selector = ("Node", f"metadata.name={name}") if is_booting else ("Pod", select_pods(name))
+        try:
+            self.cluster.await_change(
+                kind,
+                field_selector=selector,
+                known_version=self.versions.get(kind, ""),
+                timeout=pause if is_tried_again else min(left, LONGEST_WATCH),
+            )
+        except ApiError:
+            self.clock.sleep(pause)
+
+    def look(self) -> None:
+        """Look at every node under way and take it one step farther where it may go."""
+        self.is_farther = self.has_acted = self.is_refused = False
+        if self.is_dirty:
+            self._keep()
+        active = [name for name in self.names if not self._is_over(name)]
+        nodes, pods = self._read(active)
+        targets: list[NodePod] = []
+        for name in active:
+            left = [] if self.is_alone else choose_targets(pods.get(name, ()), self.request.drain)
+            try:
+                targets += self._advance(name, nodes.get(name), pods.get(name, ()), left)
+            except ApiError as error:
+                # 409: the node has changed since it was read; 404: it or the restart pod is gone. The next look tells.
+                if error.status not in (404, 409) or error.is_missing_api:
+                    raise
+        if self.drainer.work(targets):
+            self._act()
+        if self.is_dirty:
+            self._keep()
+
+    def judge(self, facts: None) -> BatchVerdict:
+        under_way = [name for name in self.names if not self._is_over(name)]
+        if not under_way:
+            return BatchVerdict(outcome=Outcome.DONE, message="no node is under way")
+        words = "; ".join(f"{name}: {self.journeys[name].message}" for name in under_way)
+        return BatchVerdict(outcome=Outcome.WAITING, message=words)
+
+    def _is_over(self, name: str) -> bool:
+        return self.record.nodes[name].step in ENDED or self.journeys[name].is_arrived
+
+    def _read(self, active: Sequence[str]) -> tuple[Mapping[str, NodeFacts], Mapping[str, Sequence[NodePod]]]:
+        self.versions = {}
+        if len(active) > MAX_SINGLE_READS:
+            return {n.name: n for n in read_nodes(self.cluster)}, read_pods_by_node(self.cluster)
+        nodes: dict[str, NodeFacts] = {}
+        pods: dict[str, Sequence[NodePod]] = {}
+        for name in active:
+            node, (version, pods[name]) = read_node(self.cluster, name), read_node_pods(self.cluster, name)
+            if node:
+                nodes[name] = node
+                self.versions = self.versions or {"Node": node.version, "Pod": version}
+        return nodes, pods
+
+    def _advance(
+        self, name: str, node: NodeFacts | None, pods: Sequence[NodePod], left: Sequence[NodePod]
+    ) -> Sequence[NodePod]:
+        """Do what the node's step asks for; return the pods to send away."""
+        progress, journey = self.record.nodes[name], self.journeys[name]
+        step = judge_step(node, progress, self.record.names, is_empty=not left)
+        if step is not journey.step:
+            self._enter(name, step, node)
+        if node is None or step in ENDED or self._is_overdue(name, node):
+            return ()
+        journey.awaits_node = False
+        mark = node.mark or NodeMark(run_id=self.record.run_id, boot_id=progress.boot_id, was_cordoned=node.is_cordoned)
+        if step is Step.PLANNED and self.way is Way.RETURN:
+            self._enter(name, Step.DONE, node)
+        elif step is Step.PLANNED:
+            journey.message = "it is to be cordoned"
+            cordon(self.cluster, node, mark)
+            self._act()
+        elif step is Step.DRAINING:
+            if self.way is Way.RETURN:
+                self._return_undrained(name, node, mark, pods)
+                return ()
+            journey.message = f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"
+            return left
+        elif step is Step.RESTARTING:
+            self._restart(name, node, mark, pods)
+        elif step is Step.RETURNING:
+            self._prove(name, node, mark, pods)
+        return ()
+
+    def _enter(self, name: str, step: Step, node: NodeFacts | None) -> None:
+        """Note that a node is a step farther, and say so."""
+        journey, progress, now = self.journeys[name], self.record.nodes[name], self.clock.monotonic()
+        if journey.step is not None:
+            seconds = dict(progress.seconds)
+            seconds[journey.step.value] = round(seconds.get(journey.step.value, 0.0) + now - journey.since, 1)
+            progress = replace(progress, seconds=seconds)
+        progress = replace(progress, step=step, evicted=progress.evicted + len(self.drainer.sent.pop(name, ())))
+        if node and node.mark and step is Step.RETURNING:
+            progress = replace(progress, new_boot_id=node.boot_id, restarted_at=node.mark.requested_at)
+        self._update(name, progress)
+        journey.step, journey.since, self.is_farther = step, now, True
+        words = {
+            Step.PLANNED: "is cordoned next",
+            Step.DRAINING: "is cordoned and being emptied",
+            Step.RESTARTING: "is empty" if not self.is_alone else "is restarted with its pods on it",
+            Step.RETURNING: f"has restarted, boot ID {node.boot_id if node else ''}",
+            Step.DONE: "is done",
+            Step.GONE: "does not exist any more",
+        }
+        self.say(f"{name} {words.get(step, step.value)}")
+
+    def _is_overdue(self, name: str, node: NodeFacts) -> bool:
+        """Let a node fail that has stood for too long where it is."""
+        journey = self.journeys[name]
+        limits = {
+            Step.DRAINING: self.request.drain.timeout,
+            Step.RESTARTING: self.request.restart_timeout,
+            Step.RETURNING: self.request.restart_timeout,
+        }
+        limit = limits.get(journey.step or Step.PLANNED)
+        if limit is None or self.clock.monotonic() - journey.since < limit:
+            return False
+        words = f"after {format_seconds(limit)}: {journey.message}"
+        if journey.step is not Step.DRAINING and not node.is_ready:
+            requests = read_pending_requests(self.cluster, name)
+            if requests:
+                words += f"; certificate requests that nobody has approved: {', '.join(requests[:5])}"
+        reason = {Step.DRAINING: "NotDrained", Step.RESTARTING: "NotRestarted"}.get(
+            journey.step or Step.PLANNED, "NotWell"
+        )
+        self._fail(name, node, reason, words)
+        return True
+
+    def _fail(self, name: str, node: NodeFacts, reason: str, message: str) -> None:
+        """Give a node up: put it back or leave it cordoned, as the request says."""
+        mark = node.mark
+        policy = self.request.on_failure
+        has_begun = mark is not None and (mark.requested_at is not None or node.boot_id != mark.boot_id)
+        is_put_back = mark is not None and (policy == "put_back" or (policy == "auto" and not has_begun))
+        pods = (p for p in read_node_pods(self.cluster, name)[1] if p.is_restart_pod)
+        self._remove_restart_pod(next((p for p in pods if p.facts.namespace == RESTART_NAMESPACE), None))
+        if mark is not None and is_put_back:
+            put_back(self.cluster, node, mark)
+            self._act()
+        fate = "put back" if is_put_back else "left cordoned"
+        self._update(name, replace(self.record.nodes[name], step=Step.FAILED, reason=reason, message=message))
+        self.journeys[name].step = Step.FAILED
+        self.is_farther = True
+        self.say(f"{name} FAILED and is {fate}: {message}")
+
+    def _restart(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
+        """Have an empty node restarted, and see to it that the pod that did it is gone."""
+        journey = self.journeys[name]
+        pod = next((p for p in pods if p.is_restart_pod and p.facts.namespace == RESTART_NAMESPACE), None)
+        if self.way is Way.DRAIN:
+            self._arrive_empty(name, node, mark)
+        elif mark.requested_at:
+            journey.message = f"asked to restart at {mark.requested_at}, the boot ID is still {node.boot_id}"
+            journey.awaits_node = True
+            self._remove_restart_pod(pod)
+        elif self.way is Way.RETURN:
+            self._return_undrained(name, node, mark, pods)
+        elif pod is None:
+            journey.message = journey.message or "its restart pod is to be created"
+            self._create_restart_pod(name, node, mark)
+        elif pod.labels.get(BOOT_LABEL) != mark.boot_id:
+            self._remove_restart_pod(pod)  # left over from an earlier restart
+        elif pod.facts.phase == "Succeeded":
+            moment = format_time(pod.finished_at or pod.facts.start_time)
+            note_request(self.cluster, node, replace(mark, requested_at=moment))
+            self._remove_restart_pod(pod)
+            self._act()
+            self.say(f"{name} restarts within {self.request.delay} s")
+        elif pod.facts.phase == "Failed":
+            self._fail(name, node, "RestartPodFailed", f"its restart pod failed: {pod.words or 'no word why'}")
+        else:
+            journey.message = f"its restart pod is {pod.facts.phase}{f': {pod.words}' if pod.words else ''}"
+
+    def _create_restart_pod(self, name: str, node: NodeFacts, mark: NodeMark) -> None:
+        journey = self.journeys[name]
+        pod = build_restart_pod(node, boot_id=mark.boot_id, image=self.image, delay=self.request.delay)
+        try:
+            create_if_missing(self.cluster, "Pod", pod, RESTART_NAMESPACE)
+            self._act()
+        except ApiError as error:
+            if error.status == 404 and not error.is_missing_api:
+                create_if_missing(self.cluster, "Namespace", build_namespace())
+                create_if_missing(self.cluster, "RoleBinding", build_role_binding(), RESTART_NAMESPACE)
+                self._act()
+            elif error.status != 403:
+                raise
+            elif self.clock.monotonic() - journey.since > ADMISSION_PATIENCE:
+                self._fail(name, node, "RestartPodRefused", f"its restart pod is not let in: {error.words}")
+            else:
+                # The namespace's service account and permissions take a moment, as does the end of one from before.
+                journey.message = f"its restart pod is not let in yet: {error.words}"
+                self.is_refused = True
+
+    def _remove_restart_pod(self, pod: NodePod | None) -> None:
+        if pod is not None and not pod.facts.is_terminating:
+            metadata = {"name": pod.facts.name, "namespace": pod.facts.namespace, "uid": pod.facts.uid}
+            ask_for_deletion(self.cluster, {"metadata": metadata}, grace_period=0)
+
+    def _arrive_empty(self, name: str, node: NodeFacts, mark: NodeMark) -> None:
+        """The node is empty and cordoned, for its restart by other means."""
+        if mark.requested_at is None:
+            moment = format_time(self.cluster.server_time())
+            note_request(self.cluster, node, replace(mark, requested_at=moment))
+        self.journeys[name].is_arrived = True
+        self.say(f"{name} is empty")
+
+    def _return_undrained(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
+        """A node that is to be put back has not restarted."""
+        if self.requires_restart:
+            self.journeys[name].message = f"it has not restarted: the boot ID is still {node.boot_id}"
+        else:
+            self._prove(name, node, mark, pods)
+
+    def _prove(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
+        """Put a node back as soon as it has proven that it is well."""
+        progress = self.record.nodes[name]
+        has_restarted = node.boot_id != progress.boot_id
+        verdict = judge_restarted(
+            node,
+            pods,
+            boot_id=progress.boot_id if has_restarted else "",
+            requested_at=parse_time(mark.requested_at) if has_restarted else None,
+            unwell_before=progress.unwell,
+        )
+        self.journeys[name].message = verdict.message
+        self.journeys[name].awaits_node = verdict.reason != "PodsNotReady"
+        if verdict.outcome is Outcome.DONE:
+            put_back(self.cluster, node, mark)
+            self._act()
+            self._enter(name, Step.DONE, node)
+
+    def _act(self) -> None:
+        """Note that the cluster was changed."""
+        self.changed = self.has_acted = True
+
+    def _update(self, name: str, progress: NodeProgress) -> None:
+        self.record = replace(self.record, nodes={**self.record.nodes, name: progress})
+        self.is_dirty = True
+
+    def _keep(self) -> None:
+        self.save(self.record)
+        self.is_dirty = False

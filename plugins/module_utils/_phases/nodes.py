@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Restarting nodes batch by batch: the plan, the record, the gates between the batches, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._client.cluster import Cluster
+from .._clock import Clock, WaitOptions, poll, retry
+from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFailed
+from .._facts import read_caller, read_denied
+from .._model import Outcome, Permission, format_time
+from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
+from .._node_model import NodeFacts
+from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
+from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_nodes
+from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, plan_batches
+from .._plan.restart import RESTART_NAMESPACE, find_unwell, read_image
+from .._plan.story import format_seconds
+from .._run import RecordStore
+from .gates import Gatekeeper
+from .node_batch import BatchRun, BatchVerdict, Way
+
+#: All of it is asked for before the first cordon.
+DRAIN_PERMISSIONS = (
+    Permission(verb="patch", group="", resource="nodes"),
+    Permission(verb="create", group="", resource="pods", subresource="eviction"),
+)
+DELETE_PERMISSION = Permission(verb="delete", group="", resource="pods")
+RESTART_PERMISSIONS = (
+    Permission(verb="create", group="", resource="namespaces"),
+    Permission(verb="delete", group="", resource="namespaces"),
+    Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
+    Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
+    Permission(verb="delete", group="", resource="pods", namespace=RESTART_NAMESPACE),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChoice:
+    """How a task wants to go on with, or begin, a run; ``run_id`` None means the recorded one, or ``new_id``."""
+
+    run_id: str | None
+    new_id: str
+    take_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """What is going to be done: the record to begin with, the batches, and what speaks against it."""
+
+    record: NodeRecord
+    batches: Sequence[tuple[str, ...]]
+    findings: Sequence[NodeFinding]
+    pools: Mapping[str, str]
+    is_alone: bool = False
+    is_continued: bool = False
+    has_canary: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeRun:
+    """One task's work on nodes. ``acquire`` returns when the lease is held for the run of this name."""
+
+    cluster: Cluster
+    request: NodeRequest
+    keeper: Gatekeeper
+    choice: RunChoice
+    store: RecordStore
+    clock: Clock
+    acquire: Callable[[str], None]
+    options: WaitOptions
+    say: Callable[[str], None]
+    seconds_per_node: int = 600
+    canary_pause: int = 0
+    way: Way = Way.RESTART
+    requires_restart: bool = True
+    changed: bool = False
+    finished: list[float] = field(default_factory=list)
+
+    def work(self, *, check_mode: bool) -> dict[str, Any]:
+        """Restart the nodes and return the module's result; in check mode return the plan.
+
+        Raises Refused before the first cordon, else a CollectionError with the result so far.
+        """
+        plan = retry(self.make_plan, clock=self.clock)
+        if check_mode:
+            return {**self._result(plan), "changed": bool(plan.batches)}
+        if not plan.batches and not plan.is_continued:
+            return self._result(plan)
+        retry(lambda: self._require_permissions(plan), clock=self.clock)
+        self.acquire(plan.record.run_id)
+        # What was read before the lease was held may be out of date.
+        plan = retry(self.make_plan, clock=self.clock)
+        try:
+            self._refuse_blocked(plan)
+            image = self._find_image()
+            if plan.batches:
+                self.keeper.require_quiet()
+                self._save(plan.record)
+            plan = self._carry_out(plan, image)
+        except CollectionError as error:
+            error.progress = self._result(replace(plan, record=self._last_record or plan.record))
+            raise
+        return self._result(plan)
+
+    _last_record: NodeRecord | None = None
+
+    def make_plan(self) -> NodePlan:
+        """Return what is to be done now. Raises Refused when the record is of another run that is not finished."""
+        begun_at = self.cluster.server_time()
+        around = Surroundings(
+            nodes=read_nodes(self.cluster),
+            pools=read_machine_pools(self.cluster),
+            budgets=read_budgets(self.cluster),
+            pods=read_pods_by_node(self.cluster),
+        )
+        chosen = choose_nodes(around.nodes, self.request, around.pools, self._read_own_node())
+        if self.way is Way.RETURN:
+            chosen = [n for n in chosen if n.mark]
+        found = self.store.read_nodes()
+        verdict = judge_nodes(found, run_id=self.choice.run_id, take_over=self.choice.take_over)
+        if verdict.action == "refuse":
+            raise Refused(verdict.message)
+        run_id = self.choice.run_id or (found.run_id if found and verdict.action == "continue" else self.choice.new_id)
+        record = NodeRecord(run_id=run_id, is_named=self.choice.run_id is not None, begun_at=format_time(begun_at))
+        if found and verdict.action == "continue":
+            former = {*found.former_ids, found.run_id} - {run_id}
+            is_named = found.is_named or self.choice.run_id is not None
+            record = replace(found, run_id=run_id, is_named=is_named, former_ids=tuple(sorted(former)))
+        record = self._adopt(record, chosen, around)
+        pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
+        begun = tuple(n.name for n in pending if n.mark is not None)
+        waiting = [n for n in pending if n.mark is None]
+        has_done = any(p.step is Step.DONE for p in record.nodes.values())
+        return NodePlan(
+            record=record,
+            has_canary=self.request.has_canary and not has_done,
+            batches=[*([begun] if begun else []), *self._plan_batches(waiting, around, has_done=has_done)],
+            findings=find_blockers(waiting, around, self.request, now=begun_at) if self.way is not Way.RETURN else [],
+            pools={n.name: find_pool(n, around.pools) for n in around.nodes},
+            is_alone=len(around.nodes) == 1,
+            is_continued=verdict.action == "continue",
+        )
+
+    def _plan_batches(
+        self, waiting: Sequence[NodeFacts], around: Surroundings, *, has_done: bool
+    ) -> list[tuple[str, ...]]:
+        """Return the batches; nodes that are only drained are wanted empty together."""
+        if self.way is Way.DRAIN:
+            return [tuple(n.name for n in waiting)] if waiting else []
+        has_canary = self.request.has_canary and not has_done
+        return plan_batches(waiting, replace(self.request, has_canary=has_canary), around)
+
+    def _adopt(self, record: NodeRecord, chosen: Sequence[NodeFacts], around: Surroundings) -> NodeRecord:
+        """Return the record with all that is chosen. Raises Refused for a node that another run is in the middle of."""
+        names, selected = record.names, {n.name for n in chosen}
+        foreign = sorted({n.mark.run_id for n in around.nodes if n.mark} - names)
+        if foreign and self.choice.take_over:
+            record = replace(record, former_ids=tuple(sorted({*record.former_ids, *foreign})))
+        for node in around.nodes:
+            is_elsewhere = self.way is Way.RESTART and node.name not in selected
+            if node.mark and (node.mark.run_id not in record.names or is_elsewhere):
+                raise Refused(
+                    f"No node was touched, because {node.name} is in the middle of the run {node.mark.run_id} and is cordoned by "
+                    "it; select that node, too, to finish it, or put it back with bound_tokens.openshift.node_drain (state: "
+                    f"available, run_id: {node.mark.run_id}, require_restart: false)."
+                    + (
+                        ""
+                        if node.mark.run_id in record.names
+                        else " Set take_over to true to go on with it in this run."
+                    )
+                )
+        nodes = {}
+        for node in chosen:
+            known = record.nodes.get(node.name)
+            unwell = tuple(find_unwell(around.pods.get(node.name, ())))
+            boot_id = node.mark.boot_id if node.mark else node.boot_id
+            if known is None:
+                known = NodeProgress(boot_id=boot_id, unwell=() if node.mark else unwell)
+            elif node.mark is None and node.boot_id != known.boot_id:
+                known = replace(known, step=Step.DONE, new_boot_id=node.boot_id)
+            elif known.step is Step.FAILED or (known.step in ENDED and node.mark):
+                known = replace(known, step=Step.PLANNED, reason="", message="")
+            nodes[node.name] = known
+        # A new selection replaces what was only planned; emptying or putting back single nodes leaves the plan as it is.
+        others = {
+            n: p
+            for n, p in record.nodes.items()
+            if n not in nodes and (p.step is Step.DONE or self.way is not Way.RESTART)
+        }
+        return replace(record, nodes={**others, **nodes})
+
+    def _read_own_node(self) -> str | None:
+        """Return the node of the pod that our credentials are bound to; None when they are of something else."""
+        caller = read_caller(self.cluster)
+        pod = self.cluster.get("Pod", caller.pod, caller.namespace) if caller.pod else None
+        return (pod.get("spec") or {}).get("nodeName") if pod else None
+
+    def _require_permissions(self, plan: NodePlan) -> None:
+        wanted = list(DRAIN_PERMISSIONS)
+        if self.request.drain.disable_eviction or self.request.drain.delete_after is not None:
+            wanted.append(DELETE_PERMISSION)
+        if self.way is Way.RESTART:
+            wanted += RESTART_PERMISSIONS
+        denied = read_denied(self.cluster, wanted)
+        if denied:
+            raise Refused(
+                f"No node was touched: you are not allowed to {'; '.join(str(p) for p in denied)}; "
+                "ask a cluster administrator for this."
+            )
+
+    def _refuse_blocked(self, plan: NodePlan) -> None:
+        blocking = [f.message for f in plan.findings if f.is_blocking]
+        if blocking:
+            more = f" And {len(blocking) - 5} more, see findings." if len(blocking) > 5 else ""
+            raise Refused(f"No node was touched, because: {' '.join(blocking[:5])}{more}")
+
+    def _find_image(self) -> str:
+        """Return the image of restart pods; an empty text when none is needed."""
+        if self.way is not Way.RESTART or self.request.image:
+            return self.request.image or ""
+        daemon = self._read_daemon()
+        image = read_image(daemon)
+        if image is None:
+            raise InvalidOption(
+                "There is no machine-config daemon here whose image could restart the nodes; set image to one that every node "
+                "has and that contains chroot."
+            )
+        return image
+
+    def _read_daemon(self) -> Mapping[str, Any] | None:
+        try:
+            return self.cluster.get("DaemonSet", "machine-config-daemon", "openshift-machine-config-operator")
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return None
+
+    def _carry_out(self, plan: NodePlan, image: str) -> NodePlan:
+        """Do batch after batch; return the plan with the record as it is at the end."""
+        record, only = plan.record, self.request.only
+        failed = 0
+        for number, planned in enumerate(plan.batches):
+            batch = [name for name in planned if only is None or name in only]
+            if not batch:
+                continue
+            self._tell(plan, record, number)
+            marked = [name for name in batch if record.nodes[name].step is not Step.PLANNED]
+            if self.way is not Way.RETURN:
+                self.keeper.wait(batch, marked)
+            begun = self.clock.monotonic()
+            run = BatchRun(
+                cluster=self.cluster,
+                request=self.request,
+                clock=self.clock,
+                say=self.say,
+                record=record,
+                save=self._save,
+                names=batch,
+                image=image,
+                way=self.way,
+                is_alone=plan.is_alone,
+                requires_restart=self.requires_restart,
+            )
+            try:
+                run.run(self.options)
+            finally:
+                record = self._last_record = run.record
+                self.changed = self.changed or run.changed
+            self.finished.append((self.clock.monotonic() - begun) / len(batch))
+            failed += sum(record.nodes[name].step is Step.FAILED for name in batch)
+            self._stop_when_failed(record, failed, is_last=number == len(plan.batches) - 1)
+            if plan.has_canary and number == 0 and len(plan.batches) > 1:
+                self._pause()
+        self._clean_up(record)
+        return replace(plan, record=record)
+
+    def _tell(self, plan: NodePlan, record: NodeRecord, number: int) -> None:
+        done = sum(p.step in ENDED for p in record.nodes.values())
+        left = estimate_seconds(plan.batches[number:], self.seconds_per_node, self.finished)
+        names = ", ".join(plan.batches[number])
+        self.say(f"{done} of {len(record.nodes)} node(s) done, about {format_seconds(left)} to go; next: {names}")
+
+    def _stop_when_failed(self, record: NodeRecord, failed: int, *, is_last: bool) -> None:
+        """Raise WaitFailed when more nodes have failed than may, or nothing is left to do after one has."""
+        if not failed or (failed <= self.request.max_failures and not is_last):
+            return
+        self._clean_up(record, is_over=True)
+        words = "; ".join(f"{n}: {p.message}" for n, p in record.nodes.items() if p.step is Step.FAILED)
+        left = sum(p.step not in ENDED for p in record.nodes.values())
+        rest = f" {left} node(s) were not begun." if left else ""
+        raise WaitFailed(
+            f"{failed} node(s) failed: {words}.{rest} Mend them and run it again: it goes on where it stopped."
+        )
+
+    def _pause(self) -> None:
+        """Return after the pause that follows the canary."""
+        until = self.clock.monotonic() + self.canary_pause
+        self.say(f"pausing for {format_seconds(self.canary_pause)} after the first node")
+
+        def judge(now: float) -> BatchVerdict:
+            return BatchVerdict(
+                outcome=Outcome.DONE if now >= until else Outcome.WAITING, message="the pause is not over"
+            )
+
+        poll(
+            self.clock.monotonic,
+            judge,
+            waiting_for="the end of the pause",
+            options=WaitOptions(
+                timeout=self.canary_pause + 60.0, interval=max(0.1, min(5.0, float(self.canary_pause)))
+            ),
+            clock=self.clock,
+        )
+
+    def _save(self, record: NodeRecord) -> None:
+        """Keep the record; what a lost answer hid is found again."""
+
+        def attempt() -> None:
+            try:
+                self.store.write_nodes(record)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                self.store.read_nodes()
+                self.store.write_nodes(record)
+
+        retry(attempt, clock=self.clock, waiting_for="the record of the run to be written")
+        self._last_record = record
+
+    def _clean_up(self, record: NodeRecord, *, is_over: bool = False) -> None:
+        """Remove what the run has made: the namespace of restart pods, and the record of a run that nobody has named."""
+        if self.way is Way.RESTART and (is_over or record.is_done):
+            with suppress(ApiError):
+                found = self.cluster.get("Namespace", RESTART_NAMESPACE)
+                if found:
+                    self.cluster.delete("Namespace", RESTART_NAMESPACE, uid=found["metadata"]["uid"])
+        if record.is_done and not record.is_named:
+            retry(lambda: self.store.write_nodes(None), clock=self.clock)
+
+    def _result(self, plan: NodePlan) -> dict[str, Any]:
+        batch_of = {name: number for number, batch in enumerate(plan.batches) for name in batch}
+        nodes = [
+            node_result(name, p, pool=plan.pools.get(name), batch=batch_of.get(name))
+            for name, p in plan.record.nodes.items()
+        ]
+        return {
+            "changed": self.changed,
+            "run_id": plan.record.run_id,
+            "batches": [list(b) for b in plan.batches],
+            "nodes": nodes,
+            "findings": [f.record() for f in plan.findings],
+            "estimate_seconds": estimate_seconds(plan.batches, self.seconds_per_node, []),
+            "summary": {
+                "planned": len(batch_of),
+                "done": sum(p.step is Step.DONE for p in plan.record.nodes.values()),
+                "failed": sum(p.step is Step.FAILED for p in plan.record.nodes.values()),
+            },
+        }
+
+
+def node_result(name: str, progress: NodeProgress, *, pool: str | None, batch: int | None) -> dict[str, Any]:
+    """Return a node in the shape that node_restart documents as ``nodes``."""
+    return {
+        "name": name,
+        "pool": pool,
+        "batch": batch,
+        "outcome": progress.step.value,
+        "reason": progress.reason or None,
+        "message": progress.message or None,
+        "boot_id_before": progress.boot_id,
+        "boot_id": progress.new_boot_id or None,
+        "restarted_at": progress.restarted_at,
+        "evicted": progress.evicted,
+        "seconds": dict(progress.seconds),
+    }

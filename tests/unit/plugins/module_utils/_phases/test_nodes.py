@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restarts of nodes on a small cluster in memory: for what no lab can provoke at will, such as a kill at each request."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitFailed
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import MARK, NodeMark
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL, RESTART_NAMESPACE
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
+
+START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def api_error(status, words="no", reason="NotFound"):
+    return ApiError(verb="do", target="it", host="h", status=status, words=words, reason=reason)
+
+
+class Cluster:
+    """Nodes with pods, whose kubelets and controllers work whenever somebody sleeps."""
+
+    def __init__(self, *names, boot_seconds=20):
+        self.now, self.boot_seconds = 0.0, boot_seconds
+        self.objects = {
+            k: {} for k in ("Node", "Pod", "Namespace", "RoleBinding", "ConfigMap", "ReplicaSet", "DaemonSet")
+        }
+        self.versions, self.uids = itertools.count(1), itertools.count(1)
+        self.restarts, self.deeds, self.refused = Counter(), [], {}
+        self.reboots = {}  # node name -> when its host goes down, when it is back
+        self.requests, self.kill_at, self.is_kill_late = 0, None, False
+        self.broken = set()  # nodes that never restart
+        for name in names:
+            self.add_node(name)
+
+    def add_node(self, name):
+        labels = {f"node-role.kubernetes.io/{'master' if name.startswith('m') else 'worker'}": ""}
+        self.put("Node", {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {}})
+        self.boot(name)
+        self.add_pod(f"agent-{name}", name, kind="DaemonSet")
+        self.add_pod(f"etcd-{name}", name, kind="Node")
+        self.add_pod(f"web-{name}", name, kind="ReplicaSet")
+
+    def boot(self, name):
+        node = self.objects["Node"][None, name]
+        node["status"]["nodeInfo"] = {"bootID": f"boot-{next(self.uids)}"}
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": self.moment()}
+        node["status"]["conditions"] = [ready]
+        node["metadata"]["resourceVersion"] = str(next(self.versions))
+
+    def moment(self, seconds=0.0):
+        return (START + timedelta(seconds=self.now + seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def put(self, kind, body, namespace=None):
+        metadata = body["metadata"]
+        metadata.setdefault("uid", f"uid-{next(self.uids)}")
+        metadata["resourceVersion"] = str(next(self.versions))
+        self.objects[kind][namespace, metadata["name"]] = body
+        return body
+
+    def add_pod(self, name, node, *, kind, is_ready=True):
+        owner = {"apiVersion": "apps/v1", "kind": kind, "name": "web", "uid": f"owner-{kind}", "controller": True}
+        pod = {
+            "metadata": {"name": name, "namespace": "shop", "ownerReferences": [owner], "labels": {"app": "web"}},
+            "spec": {"nodeName": node},
+            "status": {"phase": "Running", "startTime": self.moment()},
+        }
+        if kind == "Node":
+            pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+        self.put("Pod", pod, "shop")
+        self.start(pod, is_ready=is_ready)
+
+    def start(self, pod, *, is_ready=True):
+        pod["status"]["conditions"] = [{"type": "Ready", "status": str(is_ready)}]
+        pod["status"]["containerStatuses"] = [{"name": "c", "state": {"running": {"startedAt": self.moment()}}}]
+
+    # time, kubelets, controllers
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        for (namespace, name), pod in list(self.objects["Pod"].items()):
+            if pod["metadata"].get("deletionTimestamp"):
+                del self.objects["Pod"][namespace, name]
+                if namespace == "shop":
+                    free = [n for (_x, n), o in self.objects["Node"].items() if not o["spec"].get("unschedulable")]
+                    if free:
+                        self.add_pod(f"web-{next(self.uids)}", min(free), kind="ReplicaSet")
+            elif namespace == RESTART_NAMESPACE and pod["status"]["phase"] == "Pending":
+                self.run_restart_pod(pod)
+        for name, (down, up) in list(self.reboots.items()):
+            if self.now >= up:
+                del self.reboots[name]
+                self.restarts[name] += 1
+                self.boot(name)
+                for pod in self.objects["Pod"].values():
+                    if pod["spec"]["nodeName"] == name and pod["metadata"]["namespace"] == "shop":
+                        self.start(pod)
+            elif self.now >= down:
+                node = self.objects["Node"][None, name]
+                node["status"]["conditions"][0]["status"] = "Unknown"
+                node["metadata"]["resourceVersion"] = str(next(self.versions))
+
+    def run_restart_pod(self, pod):
+        node, wanted = pod["spec"]["nodeName"], pod["metadata"]["labels"][BOOT_LABEL]
+        pod["status"]["phase"] = "Succeeded"
+        ended = {"terminated": {"exitCode": 0, "finishedAt": self.moment()}}
+        pod["status"]["containerStatuses"] = [{"name": "restart", "state": ended}]
+        is_same = self.objects["Node"][None, node]["status"]["nodeInfo"]["bootID"] == wanted
+        if is_same and node not in self.broken and node not in self.reboots:
+            self.reboots[node] = (self.now + 3, self.now + 3 + self.boot_seconds)
+
+    # the client
+
+    def request(self, act):
+        """Carry out one request, or be killed before or after it."""
+        self.requests += 1
+        if self.requests == self.kill_at and not self.is_kill_late:
+            raise Killed
+        try:
+            return copy.deepcopy(act())
+        finally:
+            if self.requests == self.kill_at:
+                raise Killed
+
+    def get(self, kind, name, namespace=None):
+        return self.request(lambda: self.objects.get(kind, {}).get((namespace, name)))
+
+    def list(self, kind, namespace=None, *, label_selector="", field_selector=""):
+        node = field_selector.partition("spec.nodeName=")[2]
+
+        def find():
+            found = [o for (n, _name), o in self.objects.get(kind, {}).items() if namespace in (None, n)]
+            return [o for o in found if not node or o["spec"]["nodeName"] == node]
+
+        return iter(self.request(find))
+
+    def list_at(self, kind, namespace=None, **selectors):
+        return "1", list(self.list(kind, namespace, **selectors))
+
+    def await_change(self, kind, *, field_selector, known_version, timeout):
+        assert known_version
+        self.sleep(0.9)
+
+    def create(self, kind, body, namespace=None):
+        def act():
+            if kind.startswith("SelfSubject"):
+                return {"status": {"allowed": True}}
+            if namespace and namespace not in ("bound-tokens",) and (None, namespace) not in self.objects["Namespace"]:
+                raise api_error(404, f'namespaces "{namespace}" not found')
+            if (namespace, body["metadata"]["name"]) in self.objects[kind]:
+                raise api_error(409, "already exists", reason="AlreadyExists")
+            made = copy.deepcopy(dict(body))
+            if kind == "Pod":
+                made["metadata"]["namespace"] = namespace
+                made["status"] = {"phase": "Pending"}
+            return self.put(kind, made, namespace)
+
+        return self.request(act)
+
+    def merge_patch(self, kind, name, patch, namespace=None, *, subresource=""):
+        def act():
+            found = self.objects[kind].get((namespace, name))
+            if found is None:
+                raise api_error(404)
+            version = patch.get("metadata", {}).get("resourceVersion")
+            if version and version != found["metadata"]["resourceVersion"]:
+                raise api_error(409, "the object has been modified", reason="Conflict")
+            before = bool(found.get("spec", {}).get("unschedulable"))
+            merge(found, {k: v for k, v in patch.items() if k != "apiVersion"})
+            found["metadata"]["resourceVersion"] = str(next(self.versions))
+            after = bool(found.get("spec", {}).get("unschedulable"))
+            if kind == "Node" and before != after:
+                self.deeds.append((self.now, "cordon" if after else "uncordon", name))
+            return found
+
+        return self.request(act)
+
+    def evict(self, name, namespace, *, uid, grace_period=None):
+        def act():
+            if self.refused.get(name, 0) > self.now:
+                raise api_error(429, "the disruption budget web needs 3 healthy pods and has 3 currently")
+            pod = self.objects["Pod"].get((namespace, name))
+            if pod is None or pod["metadata"]["uid"] != uid:
+                raise api_error(404)
+            pod["metadata"]["deletionTimestamp"] = self.moment()
+            self.deeds.append((self.now, "evict", name))
+            return {}
+
+        self.request(act)
+
+    def delete(self, kind, name, namespace=None, *, uid, grace_period=None):
+        def act():
+            self.deeds.append((self.now, f"delete {kind}", name))
+            if kind == "Namespace":
+                self.objects["Namespace"].pop((None, name))
+                return {}
+            pod = self.objects["Pod"].get((namespace, name))
+            if pod is None or pod["metadata"]["uid"] != uid:
+                raise api_error(404)
+            pod["metadata"]["deletionTimestamp"] = self.moment()
+            return {}
+
+        self.request(act)
+
+    def server_time(self):
+        return START + timedelta(seconds=self.now)
+
+    def own_token_claims(self):
+        return {}
+
+
+def merge(target, patch):
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            merge(target.setdefault(key, {}), value)
+        else:
+            target[key] = value
+
+
+class OpenGates:
+    def require_quiet(self):
+        pass
+
+    def wait(self, batch, own):
+        pass
+
+
+def run(
+    cluster, *, check_mode=False, run_id=None, new_id="first", take_over=False, way=Way.RESTART, said=None, **request
+):
+    request = NodeRequest(image="shell", **request)
+    return NodeRun(
+        cluster=cluster,
+        request=request,
+        keeper=OpenGates(),
+        choice=RunChoice(run_id=run_id, new_id=new_id, take_over=take_over),
+        store=RecordStore(cluster=cluster, namespace="bound-tokens"),
+        clock=cluster,
+        acquire=lambda run_id: None,
+        options=WaitOptions(timeout=0, interval=1),
+        say=[].append if said is None else said.append,
+        way=way,
+    ).work(check_mode=check_mode)
+
+
+def cordoned(cluster):
+    return {n for (_x, n), o in cluster.objects["Node"].items() if o["spec"].get("unschedulable")}
+
+
+def boot_id(cluster, name):
+    return cluster.objects["Node"][None, name]["status"]["nodeInfo"]["bootID"]
+
+
+def marks(cluster):
+    return {n for (_x, n), o in cluster.objects["Node"].items() if MARK in o["metadata"].get("annotations", {})}
+
+
+def leftovers(cluster):
+    """What a run must not leave behind."""
+    names = [n for (namespace, n) in cluster.objects["Pod"] if namespace == RESTART_NAMESPACE]
+    return names + [n for (_x, n) in cluster.objects["Namespace"]]
+
+
+def test_nodes_are_restarted_one_by_one_and_put_back():
+    cluster, said = Cluster("m0", "w0", "w1"), []
+    result = run(cluster, said=said)
+    assert result["changed"]
+    assert result["batches"] == [["w0"], ["w1"], ["m0"]]
+    assert cluster.restarts == {"m0": 1, "w0": 1, "w1": 1}
+    assert {n["name"]: n["outcome"] for n in result["nodes"]} == {"m0": "done", "w0": "done", "w1": "done"}
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert leftovers(cluster) == []
+    order = [(what, name) for _at, what, name in cluster.deeds if what.endswith("cordon")]
+    assert order == [(w, n) for n in ("w0", "w1", "m0") for w in ("cordon", "uncordon")]
+    assert "record.json" not in cluster.objects["ConfigMap"]["bound-tokens", "bound-tokens-run"]["data"]
+    assert cluster.objects["ConfigMap"]["bound-tokens", "bound-tokens-run"]["data"] == {}
+
+
+def test_check_mode_changes_nothing_and_shows_the_same_batches():
+    cluster = Cluster("m0", "w0", "w1")
+    before = copy.deepcopy(cluster.objects)
+    plan = run(cluster, check_mode=True)
+    assert cluster.objects == before
+    assert plan["changed"]
+    assert plan["batches"] == run(cluster)["batches"]
+
+
+def test_a_cordon_of_somebody_else_stays():
+    cluster = Cluster("w0", "w1")
+    cluster.objects["Node"][None, "w1"]["spec"]["unschedulable"] = True
+    run(cluster)
+    assert cordoned(cluster) == {"w1"}
+    assert marks(cluster) == set()
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+
+
+def has_record(cluster):
+    kept = cluster.objects["ConfigMap"].get(("bound-tokens", "bound-tokens-run"))
+    return kept is None or bool(kept["data"])
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
+def test_a_run_that_is_killed_at_any_request_is_completed_by_the_next(is_late):
+    for kill_at in itertools.count(1):
+        cluster = Cluster("m0", "w0", "w1", boot_seconds=4)
+        cluster.objects["Node"][None, "w1"]["spec"]["unschedulable"] = True
+        cluster.kill_at, cluster.is_kill_late = kill_at, is_late
+        try:
+            run(cluster)
+        except Killed:
+            cluster.kill_at = None
+        else:
+            assert kill_at > 50
+            break
+        if has_record(cluster):  # else nothing was left to do but to tell
+            run(cluster, new_id="second")
+        assert cluster.restarts == {"m0": 1, "w0": 1, "w1": 1}, kill_at
+        assert cordoned(cluster) == {"w1"}, kill_at
+        assert marks(cluster) == set(), kill_at
+        assert leftovers(cluster) == [], kill_at
+
+
+def test_a_node_that_does_not_restart_is_named_and_left_cordoned_and_the_next_run_goes_on():
+    cluster = Cluster("w0", "w1")
+    cluster.broken.add("w0")
+    with pytest.raises(WaitFailed) as caught:
+        run(cluster, restart_timeout=60)
+    assert "1 node(s) failed: w0: after 1 min: asked to restart at" in caught.value.message
+    assert "the boot ID is still boot-2. 1 node(s) were not begun. Mend them and run it again" in caught.value.message
+    outcomes = {n["name"]: (n["outcome"], n["reason"]) for n in caught.value.progress["nodes"]}
+    assert outcomes == {"w0": ("failed", "NotRestarted"), "w1": ("planned", None)}
+    assert cordoned(cluster) == {"w0"}
+    cluster.reboots["w0"] = (cluster.now, cluster.now + 5)  # somebody presses the button
+    run(cluster, new_id="second")
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+    assert cordoned(cluster) == set()
+
+
+def test_a_budget_that_allows_later_is_waited_for_and_told():
+    cluster, said = Cluster("w0", "w1"), []
+    cluster.refused["web-w0"] = 75
+    run(cluster, names=("w0",), said=said)
+    assert cluster.restarts == {"w0": 1}
+    told = [line for line in said if "may not go yet" in line]
+    assert (
+        told[0] == "w0: shop/web-w0 may not go yet: the disruption budget web needs 3 healthy pods and has 3 currently"
+    )
+    assert re.search(r', waiting 6\d s$', told[-1])
+    assert len(told) == 3
+
+
+def test_a_budget_that_never_allows_ends_the_drain_and_the_node_is_put_back():
+    cluster = Cluster("w0", "w1")
+    cluster.refused["web-w0"] = 10**9
+    with pytest.raises(
+        WaitFailed, match=r"w0: after 1 min 40 s: 1 pod\(s\) to go: shop/web-w0 may not go yet: the disruption"
+    ):
+        run(cluster, drain=DrainOptions(timeout=100))
+    assert cluster.restarts == {}
+    assert cordoned(cluster) == marks(cluster) == set()
+
+
+def test_what_another_run_has_begun_is_not_touched_without_consent():
+    cluster = Cluster("w0", "w1")
+    mark = NodeMark(run_id="other", boot_id=boot_id(cluster, "w0")).dump()
+    merge(
+        cluster.objects["Node"][None, "w0"],
+        {"metadata": {"annotations": {MARK: mark}}, "spec": {"unschedulable": True}},
+    )
+    with pytest.raises(Refused, match="because w0 is in the middle of the run other"):
+        run(cluster)
+    assert cluster.deeds == []
+    run(cluster, take_over=True)
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+    assert cordoned(cluster) == set()
+
+
+def test_a_finished_run_is_not_repeated_under_its_name():
+    cluster = Cluster("w0", "w1")
+    assert run(cluster, run_id="one")["changed"]
+    assert not run(cluster, run_id="one")["changed"]
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+
+
+def test_a_node_is_emptied_restarted_by_other_means_and_put_back():
+    cluster = Cluster("w0", "w1")
+    assert run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
+    assert cordoned(cluster) == {"w0"}
+    assert not run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
+    with pytest.raises(WaitFailed, match="w0: after 10 s: asked to restart at"):
+        run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=10)
+    assert cordoned(cluster) == {"w0"}
+    cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
+    result = run(cluster, names=("w0",), way=Way.RETURN)
+    assert result["changed"]
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert not run(cluster, names=("w0",), way=Way.RETURN)["changed"]
