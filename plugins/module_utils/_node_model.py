@@ -19,7 +19,8 @@ RESTART_LABELS = {
     "app.kubernetes.io/managed-by": "bound_tokens.openshift",
     "app.kubernetes.io/component": "node-restart",
 }
-CONTROL_PLANE_ROLES = ("control-plane", "master")
+#: Nodes with one of these hold an etcd member.
+CONTROL_PLANE_ROLES = ("control-plane", "master", "arbiter")
 
 _ROLE = "node-role.kubernetes.io/"
 _ZONE = "topology.kubernetes.io/zone"
@@ -47,9 +48,12 @@ class NodeMark:
 def parse_mark(text: str | None) -> NodeMark | None:
     """Return the mark in an annotation; None when there is none or nobody could have written it here."""
     try:
-        return NodeMark(**json.loads(text)) if text else None
-    except (TypeError, ValueError):
+        mark = NodeMark(**json.loads(text or "null"))
+        parse_time(mark.requested_at)
+    except (TypeError, ValueError, RecursionError):
         return None
+    is_sound = isinstance(mark.run_id, str) and isinstance(mark.boot_id, str) and isinstance(mark.was_cordoned, bool)
+    return mark if is_sound else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +114,11 @@ def node_facts(node: Mapping[str, Any]) -> NodeFacts:
 
 def _describe_update(annotations: Mapping[str, str]) -> str:
     """Return what the machine-config operator has yet to do on a node, by its annotations (a cordon is none of them)."""
-    current, desired = annotations.get(f"{_MCO}currentConfig"), annotations.get(f"{_MCO}desiredConfig")
+    for kind in ("Config", "Image"):
+        current, desired = (annotations.get(f"{_MCO}{which}{kind}") or "nothing" for which in ("current", "desired"))
+        if current != desired:
+            return f"it is on its way from {current} to {desired}"
     state = annotations.get(f"{_MCO}state") or "Done"
-    if current != desired:
-        return f"it is on its way from {current} to {desired}"
     if state != "Done":
         return f"the machine-config daemon reports {state}"
     if annotations.get(f"{_MCO}desiredDrain") != annotations.get(f"{_MCO}lastAppliedDrain"):
@@ -178,11 +183,11 @@ def node_pod(pod: Mapping[str, Any]) -> NodePod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetFacts:
-    """A PodDisruptionBudget and where it stands. ``selector`` is a label selector as the API writes it."""
+    """A PodDisruptionBudget and where it stands. ``selector`` is a label selector as the API writes it, None for none."""
 
     namespace: str
     name: str
-    selector: Mapping[str, Any] = field(default_factory=dict)
+    selector: Mapping[str, Any] | None = field(default_factory=dict)
     allowed: int = 0
     healthy: int = 0
     desired: int = 0
@@ -205,7 +210,7 @@ def budget_facts(budget: Mapping[str, Any]) -> BudgetFacts:
     return BudgetFacts(
         namespace=budget["metadata"]["namespace"],
         name=budget["metadata"]["name"],
-        selector=(budget.get("spec") or {}).get("selector") or {},
+        selector=(budget.get("spec") or {}).get("selector"),
         allowed=status.get("disruptionsAllowed") or 0,
         healthy=status.get("currentHealthy") or 0,
         desired=status.get("desiredHealthy") or 0,
@@ -213,8 +218,10 @@ def budget_facts(budget: Mapping[str, Any]) -> BudgetFacts:
     )
 
 
-def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector (policy/v1, where an empty one selects everything) fits ``labels``."""
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a label selector fits ``labels``; an empty one fits everything, none at all (None) nothing."""
+    if selector is None:
+        return False
     wanted = selector.get("matchLabels") or {}
     return all(labels.get(k) == v for k, v in wanted.items()) and all(
         _fits(expression, labels) for expression in selector.get("matchExpressions") or ()

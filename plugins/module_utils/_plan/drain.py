@@ -68,14 +68,15 @@ def read_drain_options(given: Mapping[str, Any] | None, *, allow_disruption: boo
     )
     times = {
         "terminate_grace_period": options.grace_period,
-        "wait_timeout": options.timeout,
         "delete_after": options.delete_after,
     }
     for name, seconds in times.items():
         if seconds is not None and seconds < 0:
             raise InvalidOption(f"The option delete_options.{name} is {seconds}; give 0 or more seconds.")
+    if options.timeout < 1:
+        raise InvalidOption(f"The option delete_options.wait_timeout is {options.timeout}; give 1 or more seconds.")
     asked = {"force": options.force, "disable_eviction": options.disable_eviction, "delete_after": options.delete_after}
-    risky = [f"delete_options.{name}" for name, value in asked.items() if value not in (None, False)]
+    risky = [f"delete_options.{name}" for name, value in asked.items() if value is not None and value is not False]
     if risky and not allow_disruption:
         raise InvalidOption(
             f"The option {risky[0]} takes pods away that nobody creates anew, or that a disruption budget protects; "

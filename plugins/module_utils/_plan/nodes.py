@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 from .._errors import CollectionError, InvalidOption
 from .._node_model import CONTROL_PLANE_ROLES, BudgetFacts, NodeFacts, NodePod, PoolFacts, matches
 from .drain import DrainOptions, choose_targets, read_drain_options
+
+_TERM = re.compile(r"(?P<key>[\w./-]+)(\s*(?P<operator>==?|!=)\s*(?P<value>[\w.-]*))?|!\s*(?P<absent>[\w./-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +91,31 @@ def count_limit(given: int | str, total: int, *, option: str = "maxUnavailable")
     """
     text = str(given).strip()
     digits = text.removesuffix("%")
-    if not digits.isdigit() or int(digits) == 0 or (text != digits and int(digits) > 100):
+    if not digits.isdecimal() or int(digits) == 0 or (text != digits and int(digits) > 100):
         raise InvalidOption(
             f"The option {option} is {text!r}; give a number of nodes such as 2, or a share such as 10%."
         )
     return max(1, total * int(digits) // 100) if text != digits else int(digits)
 
 
+def _count_pool_limit(given: int | str, size: int) -> int:
+    """Return how many of ``size`` nodes a MachineConfigPool's maxUnavailable lets be unavailable.
+
+    One where it says none, as its operator reads it; and where it can't be read, with which the operator does nothing.
+    """
+    try:
+        return count_limit(given, size)
+    except InvalidOption:
+        return 1
+
+
 def find_pool(node: NodeFacts, pools: Iterable[PoolFacts]) -> str:
     """Return the pool that manages ``node``; where there are no pools, control-plane or worker.
 
-    As the machine-config operator does: the control plane's pool first, then a pool of one's own before worker.
+    As the machine-config operator does: the control plane's pool first, then a pool of one's own before worker; a pool with
+    an empty selector manages nothing.
     """
-    names = sorted(p.name for p in pools if matches(p.selector, node.labels))
+    names = sorted(p.name for p in pools if any(p.selector.values()) and matches(p.selector, node.labels))
     ranked = sorted(names, key=lambda n: (n not in CONTROL_PLANE_ROLES, n == "worker"))
     return next(iter(ranked), "control-plane" if node.is_control_plane else "worker")
 
@@ -138,20 +153,20 @@ def choose_nodes(
 
 def matches_text(selector: str, labels: Mapping[str, str]) -> bool:
     """Return whether a label selector as people write it (a=b, a!=b, a, !a) fits. Raises InvalidOption for another one."""
-    for term in filter(None, (t.strip() for t in selector.split(","))):
-        if "(" in term or ")" in term:
-            raise InvalidOption(
-                f"The label selector {selector!r} can't be read; give terms such as zone=a, zone!=b, gpu, !gpu."
-            )
-        key, separator, value = term.partition("!=") if "!=" in term else term.replace("==", "=").partition("=")
-        key, value = key.strip(), value.strip()
-        if separator:
-            fits = (labels.get(key) == value) == (separator == "=")
-        else:
-            fits = (key.lstrip("!") in labels) != key.startswith("!")
-        if not fits:
-            return False
-    return True
+    terms = [_TERM.fullmatch(t.strip()) for t in selector.split(",")]
+    if None in terms:
+        raise InvalidOption(
+            f"The label selector {selector!r} can't be read; give terms such as zone=a, zone!=b, gpu, !gpu."
+        )
+    return all(_fits_term(t, labels) for t in terms if t)
+
+
+def _fits_term(term: re.Match[str], labels: Mapping[str, str]) -> bool:
+    if term["absent"]:
+        return term["absent"] not in labels
+    if term["operator"]:
+        return (labels.get(term["key"]) == term["value"]) == (term["operator"] != "!=")
+    return term["key"] in labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,24 +183,25 @@ def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surr
     """Return the names of the nodes that are away together, batch by batch, in the order of ``chosen``.
 
     A control-plane node is always alone. A batch never takes more nodes of a pool than the request and the pool itself
-    allow, less those that are unavailable already; nor nodes whose drains would wait for each other, because one budget
-    covers pods on both and does not allow as many disruptions.
+    allow, less those that are unavailable already and not in it; nor nodes whose drains would wait for each other, because
+    one budget covers pods on both and does not allow as many disruptions. A node that leaves no room of this kind is alone.
     """
     pool_of = {n.name: find_pool(n, around.pools) for n in around.nodes}
     limits = find_limits(pool_of, request, around.pools)
-    selected = {n.name for n in chosen}
-    away = [n.name for n in around.nodes if n.is_unavailable and n.name not in selected]
-    away_in, total = Counter(pool_of[name] for name in away), count_limit(request.max_unavailable, len(around.nodes))
+    total = count_limit(request.max_unavailable, len(around.nodes))
+    # A node that bears a mark is in the middle of its restart and will be back, unless it was cordoned before.
+    lasting = (n for n in around.nodes if n.is_unavailable and (n.mark is None or n.mark.was_cordoned))
+    unavailable = {n.name for n in lasting}
     disruptions = {n.name: _count_disruptions(around.pods.get(n.name, ()), request, around.budgets) for n in chosen}
     allowed = {str(b): b.allowed for b in around.budgets}
     batches: list[list[NodeFacts]] = []
 
     def fits(node: NodeFacts, batch: Sequence[NodeFacts]) -> bool:
-        pool = pool_of[node.name]
         if node.is_control_plane or batch[0].is_control_plane or (request.has_canary and len(batches) == 1):
             return False
-        in_pool = sum(pool_of[n.name] == pool for n in batch)
-        if in_pool + away_in[pool] >= limits[pool] or len(batch) + len(away) >= total:
+        away = {node.name, *(n.name for n in batch)}
+        sizes = Counter(pool_of[name] for name in away | unavailable)
+        if len(away | unavailable) > total or any(sizes[p] > limits[p] for p in {pool_of[name] for name in away}):
             return False
         together = sum((disruptions[n.name] for n in (*batch, node)), Counter[str]())
         shared = {b for b in disruptions[node.name] if any(b in disruptions[n.name] for n in batch)}
@@ -208,13 +224,16 @@ def _count_disruptions(pods: Iterable[NodePod], request: NodeRequest, budgets: I
 def find_limits(pool_of: Mapping[str, str], request: NodeRequest, pools: Iterable[PoolFacts]) -> dict[str, int]:
     """Return how many nodes of each pool may be unavailable at once; ``pool_of`` names the pool of every node.
 
-    A machine-config pool that does not say takes one, as its operator does; where there are no such pools, nothing limits.
+    A machine-config pool that does not say takes one, as its operator does, unless the request says; where there are no such
+    pools, nothing limits.
     """
-    own = {p.name: p.max_unavailable for p in pools}
+    own, asked = {p.name: p.max_unavailable for p in pools}, request.max_unavailable_per_pool
     limits = {}
     for pool, size in Counter(pool_of.values()).items():
-        given = [m for m in (own.get(pool), request.max_unavailable_per_pool) if m is not None]
-        limits[pool] = min((count_limit(m, size) for m in given), default=1 if own else size)
+        given = [] if asked is None else [count_limit(asked, size, option="max_unavailable_per_pool")]
+        said = own.get(pool)
+        given += [] if said is None else [_count_pool_limit(said, size)]
+        limits[pool] = min(given, default=1 if own else size)
     return limits
 
 

@@ -21,11 +21,12 @@ POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in (
 POD_DEADLINE = 300
 
 #: Restarts the host a little later, so that the pod is seen succeeded first, and only while the host has not restarted
-#: since it was asked to: a pod that is run again after the boot does nothing. It runs in the host's own root.
+#: since it was asked to: a pod that is run again after the boot does nothing. It runs in the host's own root, with the boot
+#: ID and the delay as arguments, because people who may not restart nodes may be able to change where they come from.
 SCRIPT = """\
 found=$(cat /proc/sys/kernel/random/boot_id)
-if [ "$found" != "{boot_id}" ]; then echo "the boot ID is $found already"; exit 0; fi
-exec systemd-run --on-active={delay} --unit=bound-tokens-restart-{short} systemctl reboot
+if [ "$found" != "$1" ]; then echo "the boot ID is $found already"; exit 0; fi
+exec systemd-run --on-active="$2" --unit="bound-tokens-restart-${1%%-*}" systemctl reboot
 """
 
 
@@ -63,7 +64,6 @@ def build_role_binding() -> dict[str, Any]:
 
 def build_restart_pod(node: NodeFacts, *, boot_id: str, image: str, delay: int) -> dict[str, Any]:
     """Return the pod that has ``node`` restart ``delay`` seconds later if its boot ID is still ``boot_id``."""
-    script = SCRIPT.format(boot_id=boot_id, delay=delay, short=boot_id[:8])
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -86,7 +86,7 @@ def build_restart_pod(node: NodeFacts, *, boot_id: str, image: str, delay: int) 
                     "name": "restart",
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["chroot", "/host", "/bin/sh", "-ec", script],
+                    "command": ["chroot", "/host", "/bin/sh", "-ec", SCRIPT, "restart", boot_id, str(delay)],
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {"privileged": True, "runAsUser": 0},
                     "volumeMounts": [{"name": "host", "mountPath": "/host"}],
@@ -124,11 +124,11 @@ def judge_restarted(
     of before then is not taken for the state after it. ``unwell_before`` are the static and DaemonSet pods, as
     describe_keeper names them, that were not Ready before either.
     """
-    if node.boot_id == boot_id:
-        return _waiting("SameBoot", f"the boot ID is still {boot_id}")
+    if node.boot_id in ("", boot_id):
+        return _waiting("SameBoot", f"the boot ID is still {boot_id}" if node.boot_id else "it reports no boot ID")
     if not node.is_ready:
         return _waiting("NotReady", "it has restarted and is not Ready yet")
-    if requested_at and node.heartbeat and node.heartbeat < requested_at:
+    if requested_at and (node.heartbeat is None or node.heartbeat < requested_at):
         return _waiting("StaleHeartbeat", "it has not reported since the restart was asked for")
     if node.is_unreachable:
         return _waiting("Unreachable", "it is Ready and still tainted as unreachable")
@@ -142,7 +142,8 @@ def judge_restarted(
 def find_unwell(pods: Iterable[NodePod], since: datetime | None = None) -> list[str]:
     """Return the static and DaemonSet pods among a node's ``pods`` that are not Ready, as describe_keeper names them.
 
-    One whose containers run since before ``since`` is shown as it was then.
+    One whose containers run since before ``since`` is shown as it was then. A static pod may have ended for good; one that has
+    ended of a DaemonSet is about to be replaced.
     """
     return [
         describe_keeper(p)
@@ -150,7 +151,7 @@ def find_unwell(pods: Iterable[NodePod], since: datetime | None = None) -> list[
         if (p.facts.is_static or is_daemon(p.facts))
         and (not p.facts.is_ready or (since and p.started_at and p.started_at < since))
         and not p.facts.is_terminating
-        and p.facts.phase not in ("Succeeded", "Failed")
+        and (is_daemon(p.facts) or p.facts.phase not in ("Succeeded", "Failed"))
     ]
 
 
