@@ -60,6 +60,8 @@ class NodePlan:
     is_alone: bool = False
     is_continued: bool = False
     has_canary: bool = False
+    #: Nodes that an earlier run has asked to restart: nothing is waited for before they are put back.
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class NodeRun:
             self._refuse_blocked(plan)
             image = self._find_image()
             if plan.batches:
-                self.keeper.require_quiet()
+                if not plan.away:
+                    self.keeper.require_quiet()
                 self._save(plan.record)
             plan = self._carry_out(plan, image)
         except CollectionError as error:
@@ -134,13 +137,19 @@ class NodeRun:
             record = replace(found, run_id=run_id, is_named=is_named, former_ids=tuple(sorted(former)))
         record = self._adopt(record, chosen, around)
         pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
-        begun = tuple(n.name for n in pending if n.mark is not None)
+        away = tuple(n.name for n in pending if n.mark and (n.mark.requested_at or n.boot_id != n.mark.boot_id))
+        begun = tuple(n.name for n in pending if n.mark and n.name not in away)
         waiting = [n for n in pending if n.mark is None]
         has_done = any(p.step is Step.DONE for p in record.nodes.values())
         return NodePlan(
             record=record,
             has_canary=self.request.has_canary and not has_done,
-            batches=[*([begun] if begun else []), *self._plan_batches(waiting, around, has_done=has_done)],
+            away=frozenset(away),
+            batches=[
+                *([away] if away else []),
+                *([begun] if begun else []),
+                *self._plan_batches(waiting, around, has_done=has_done),
+            ],
             findings=find_blockers(waiting, around, self.request, now=begun_at) if self.way is not Way.RETURN else [],
             pools={n.name: find_pool(n, around.pools) for n in around.nodes},
             is_alone=len(around.nodes) == 1,
@@ -251,7 +260,7 @@ class NodeRun:
                 continue
             self._tell(plan, record, number)
             marked = [name for name in batch if record.nodes[name].step is not Step.PLANNED]
-            if self.way is not Way.RETURN:
+            if self.way is not Way.RETURN and not plan.away.issuperset(batch):
                 self.keeper.wait(batch, marked)
             begun = self.clock.monotonic()
             run = BatchRun(
