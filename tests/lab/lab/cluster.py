@@ -83,6 +83,7 @@ def unhealthy(settings: Settings) -> list[str]:
     ]
     if not without_nodes.plan(settings):
         checks += [lambda: gates.nodes_ready(api, settings), lambda: gates.static_pods_ready(api)]
+        checks.append(lambda: gates.standins_reported(api))
         if supervisor.operator_exists():
             checks.append(lambda: gates.operator_reported(api))
     return [missing for check in checks for missing in gates.look(check)]
@@ -186,6 +187,7 @@ def _settle(settings: Settings, say: Say) -> None:
     wait("every API server serves OpenShift's objects", served_by_all, 60)
     if supervisor.operator_exists():
         wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api))
+    wait("pools and guards are as they shall be", lambda: gates.standins_reported(api))
 
 
 def _create_basics(api: Api) -> None:

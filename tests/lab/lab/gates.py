@@ -12,6 +12,7 @@ from .api import Api, ApiError, Unreachable
 from .errors import LabError
 from .settings import Settings
 from .shape import MASTERS, NODES
+from .standins import guards, pools
 
 Gate = Callable[[], list[str]]
 
@@ -113,6 +114,21 @@ def operator_reported(api: Api) -> list[str]:
         for master in MASTERS
         if current.get(master.name) != latest
     ]
+
+
+def standins_reported(api: Api) -> list[str]:
+    """Every node has joined its machine config pool, and the guards of every master's static pods are Ready."""
+    nodes = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
+    missing = [
+        f"node {node.name} has not joined its machine config pool"
+        for node in NODES
+        if pools.CURRENT not in nodes.get(node.name, {}).get("metadata", {}).get("annotations", {})
+    ]
+    for guard in guards.GUARDS:
+        pods = {pod["metadata"]["name"]: pod for pod in api.items(f"/api/v1/namespaces/{guard.namespace}/pods")}
+        names = [guard.pod_name(master.name) for master in MASTERS]
+        missing += [f"pod {name} is not Ready" for name in names if not _is_true(pods.get(name, {}), "Ready")]
+    return missing
 
 
 def boot_id_of(settings: Settings, node: str) -> str | None:

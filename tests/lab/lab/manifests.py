@@ -26,6 +26,7 @@ CONFIG = "/etc/kubernetes"
 PKI = f"{CONFIG}/pki"
 MANIFESTS = f"{CONFIG}/manifests"
 AUDIT_POLICY = f"{CONFIG}/audit/policy.yaml"
+ADMISSION = f"{CONFIG}/admission/config.yaml"
 AUDIT_LOG = "/var/log/kube-apiserver/audit.log"
 KUBE_APISERVER_FILE = "kube-apiserver-pod.yaml"
 """Name of the kube-apiserver's file among the static pods, as on OpenShift."""
@@ -47,6 +48,20 @@ def audit_policy() -> Manifest:
             },
             {"level": "Metadata"},
         ],
+    }
+
+
+def admission() -> Manifest:
+    """OpenShift's default for namespaces without labels: everything is let in, and what is not restricted is warned of."""
+    pod_security = {
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+        "defaults": {"enforce": "privileged", "audit": "restricted", "warn": "restricted"},
+    }
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": [{"name": "PodSecurity", "configuration": pod_security}],
     }
 
 
@@ -73,6 +88,7 @@ def kube_apiserver_template(
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
+        f"--admission-control-config-file={ADMISSION}",
         "--allow-privileged=true",
         f"--kubelet-client-certificate={PKI}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={PKI}/apiserver-kubelet-client.key",
@@ -100,6 +116,7 @@ def kube_apiserver_template(
         mounts={
             "pki": (PKI, True),
             "audit-policy": (f"{CONFIG}/audit", True),
+            "admission": (f"{CONFIG}/admission", True),
             "audit-log": ("/var/log/kube-apiserver", False),
         },
         probes=_probes(6443, "HTTPS", live="/livez", ready="/readyz"),

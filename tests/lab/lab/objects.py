@@ -7,6 +7,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
+from . import images
 from .pki import KUBELET_CLIENT_GROUP
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, MASTERS, WORKERS, Node
@@ -159,6 +160,90 @@ def openshift(settings: Settings) -> list[Initial]:
             "/apis/operator.openshift.io/v1/kubeapiservers",
             _resource("operator.openshift.io/v1", "KubeAPIServer", "cluster", {"managementState": "Managed"}),
         ),
+        Initial(
+            "/apis/operator.openshift.io/v1/etcds",
+            _resource("operator.openshift.io/v1", "Etcd", "cluster", {"managementState": "Managed"}),
+        ),
+        _machine_config_daemon(),
+        *_security_context_constraints(),
+    ]
+
+
+def _machine_config_daemon() -> Initial:
+    """On every node, as on OpenShift; it does nothing, and needs no token for that."""
+    pod = {
+        "hostNetwork": True,
+        "hostPID": True,
+        "automountServiceAccountToken": False,
+        "priorityClassName": "system-node-critical",
+        "terminationGracePeriodSeconds": 10,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [
+            {
+                "name": "machine-config-daemon",
+                "image": images.SHELL,
+                "imagePullPolicy": "Never",
+                "resources": {"requests": {"cpu": "20m", "memory": "50Mi"}},
+                "securityContext": {"privileged": True, "runAsUser": 0},
+                "volumeMounts": [{"name": "rootfs", "mountPath": "/rootfs", "mountPropagation": "HostToContainer"}],
+            }
+        ],
+        "volumes": [{"name": "rootfs", "hostPath": {"path": "/"}}],
+    }
+    labels = {"k8s-app": "machine-config-daemon"}
+    spec = {
+        "selector": {"matchLabels": labels},
+        "updateStrategy": {"rollingUpdate": {"maxUnavailable": "10%"}},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    collection = "/apis/apps/v1/namespaces/openshift-machine-config-operator/daemonsets"
+    return Initial(collection, _resource("apps/v1", "DaemonSet", "machine-config-daemon", spec))
+
+
+def _security_context_constraints() -> list[Initial]:
+    """The privileged one, and the role that grants it. The lab has OpenShift's objects, not its admission."""
+    anything: Object = {"type": "RunAsAny"}
+    privileged = {
+        "apiVersion": "security.openshift.io/v1",
+        "kind": "SecurityContextConstraints",
+        "metadata": {"name": "privileged"},
+        "allowHostDirVolumePlugin": True,
+        "allowHostIPC": True,
+        "allowHostNetwork": True,
+        "allowHostPID": True,
+        "allowHostPorts": True,
+        "allowPrivilegeEscalation": True,
+        "allowPrivilegedContainer": True,
+        "allowedCapabilities": ["*"],
+        "defaultAddCapabilities": None,
+        "fsGroup": anything,
+        "groups": ["system:cluster-admins", "system:nodes", "system:masters"],
+        "priority": None,
+        "readOnlyRootFilesystem": False,
+        "requiredDropCapabilities": None,
+        "runAsUser": anything,
+        "seLinuxContext": anything,
+        "seccompProfiles": ["*"],
+        "supplementalGroups": anything,
+        "users": [],
+        "volumes": ["*"],
+    }
+    rule = {
+        "apiGroups": ["security.openshift.io"],
+        "resources": ["securitycontextconstraints"],
+        "resourceNames": ["privileged"],
+        "verbs": ["use"],
+    }
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "system:openshift:scc:privileged"},
+        "rules": [rule],
+    }
+    return [
+        Initial("/apis/security.openshift.io/v1/securitycontextconstraints", privileged),
+        Initial("/apis/rbac.authorization.k8s.io/v1/clusterroles", role),
     ]
 
 

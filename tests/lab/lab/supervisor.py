@@ -144,6 +144,7 @@ def _jobs_with_nodes(settings: Settings, children: _Children, base: Path, outsid
         lambda: children.keep("balancer", balance, listeners),
         lambda: _keep_operator(settings, children),
         lambda: _keep_simulation(settings, children),
+        lambda: _keep_standins(settings, children, [f"{master.name}={master.address}" for master in MASTERS]),
         *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
     ]
 
@@ -155,6 +156,7 @@ def _jobs_without(settings: Settings, children: _Children, outside: socket.socke
     return [
         lambda: children.keep("balancer", balance, [outside]),
         lambda: _keep_simulation(settings, children),
+        lambda: _keep_standins(settings, children, []),
         *(functools.partial(children.keep, name, command) for name, command in plan.commands.items()),
     ]
 
@@ -179,6 +181,14 @@ async def _keep_operator(settings: Settings, children: _Children) -> None:
     command = [sys.executable, "-m", "lab.operator", "--kubeconfig", str(settings.kubeconfig)]
     command += ["--time-scale", f"{settings.time_scale:g}", "--pod-template", str(settings.pod_template)]
     await children.keep("operator", command)
+
+
+async def _keep_standins(settings: Settings, children: _Children, members: Sequence[str]) -> None:
+    """The other stand-ins likewise; without members there is no control plane of nodes to look after."""
+    while not settings.bootstrapped.exists():
+        await asyncio.sleep(0.1)
+    arguments = [argument for member in members for argument in ("--member", member)]
+    await children.keep("standins", [sys.executable, "-m", "lab.standins", *arguments])
 
 
 async def _keep_simulation(settings: Settings, children: _Children) -> None:
