@@ -62,8 +62,18 @@ MAX_SINGLE_READS = 10
 
 
 def read_issuer(cluster: Cluster) -> IssuerFacts:
-    """Return the issuer as wanted and as the operator reports it."""
-    return issuer_facts(cluster.require("Authentication", "cluster"), read_kube_apiserver(cluster))
+    """Return the issuer as wanted and as the operator reports it.
+
+    Raises Refused on a cluster without OpenShift's configuration, with where the issuer is set there.
+    """
+    try:
+        authentication = cluster.require("Authentication", "cluster")
+    except ApiError as error:
+        if not error.is_missing_api:
+            raise
+        microshift = cluster.get("ConfigMap", "microshift-version", "kube-public")
+        raise Refused(MICROSHIFT if microshift else PLAIN_KUBERNETES) from None
+    return issuer_facts(authentication, read_kube_apiserver(cluster))
 
 
 def read_wanted_issuer(cluster: Cluster) -> str:
@@ -164,17 +174,6 @@ def read_pools(cluster: Cluster) -> dict[str, dict[str, Condition]]:
         if error.is_missing_api or error.status == 403:
             return {}
         raise
-
-
-def require_openshift(cluster: Cluster) -> None:
-    """Return on a cluster that has OpenShift's configuration. Raises Refused with where the issuer is set elsewhere."""
-    try:
-        cluster.require("Authentication", "cluster")
-    except ApiError as error:
-        if not error.is_missing_api:
-            raise
-        microshift = cluster.get("ConfigMap", "microshift-version", "kube-public")
-        raise Refused(MICROSHIFT if microshift else PLAIN_KUBERNETES) from None
 
 
 def read_caller(cluster: Cluster, *, with_token: bool = False) -> Caller:

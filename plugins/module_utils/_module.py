@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.parameters import remove_values
@@ -21,13 +21,13 @@ from ._ancestors import ParentWatch
 from ._client.cluster import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
+from ._guard import Guard
 from ._model import Probe
 from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
-from ._phases.run import RunOffice
-from ._plan.lease import ACQUIRE_SECONDS, Holder
-from ._plan.run_record import NAMESPACE, validate_run_id
-from ._run import RecordStore, Run
-from ._run_lock import Guard, RunLock
+
+if TYPE_CHECKING:
+    # What only tasks of a run need is imported where it is used; the others would pay for it at each start.
+    from ._run import Run
 
 #: A token is refused by API servers that do not know its issuer yet or any more. A rollout takes about half of this at most.
 UNAUTHORIZED_GRACE = 1800.0
@@ -45,7 +45,7 @@ PROBE_ARG_SPEC: dict[str, dict[str, Any]] = {
 
 RUN_ARG_SPEC: dict[str, dict[str, Any]] = {
     "run_id": {"type": "str"},
-    "record_namespace": {"type": "str", "default": NAMESPACE},
+    "record_namespace": {"type": "str", "default": "bound-tokens"},
 }
 
 
@@ -126,6 +126,9 @@ class Context:
         """Return when the lease of the run is held; from now on nothing is changed without it."""
         if self.guard is None or self.connect is None:
             raise AssertionError("only run_module makes contexts that can hold a lease")
+        from ._plan.lease import ACQUIRE_SECONDS, Holder
+        from ._run_lock import RunLock
+
         me = Holder(run_id=run_id, where=describe_place(), pid=os.getpid(), nonce=secrets.token_hex(4))
         lock = RunLock(
             cluster=self.connect(),
@@ -137,18 +140,10 @@ class Context:
         options = WaitOptions(timeout=ACQUIRE_SECONDS, interval=2.0, unauthorized_grace=UNAUTHORIZED_GRACE)
         self.guard.acquire(lock, options)
 
-    def run_office(self) -> RunOffice:
-        """Return what keeps the record that the task names."""
-        return RunOffice(
-            cluster=self.cluster,
-            store=RecordStore(cluster=self.cluster, namespace=self.params["record_namespace"]),
-            clock=self.clock,
-            holder=describe_place(),
-            acquire=self.acquire,
-        )
-
     def join_run(self) -> Run:
         """Return the run that the task names, with its lease held."""
+        from ._run import RecordStore, Run
+
         self.acquire(self.params["run_id"])
         store = RecordStore(cluster=self.cluster, namespace=self.params["record_namespace"])
         return Run.resume(store, self.params["run_id"], clock=self.clock, holder=describe_place())
@@ -193,6 +188,8 @@ def run_module(
     try:
         check(module.params)
         if module.params.get("run_id"):
+            from ._plan.run_record import validate_run_id
+
             validate_run_id(module.params["run_id"])
         options = connection_options(module.params, os.environ)
         context = Context(

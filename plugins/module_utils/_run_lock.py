@@ -191,29 +191,6 @@ class RunLock:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class Guard:
-    """Stands at the door to the cluster: lets a request out while somebody waits for it, a deed while the lease is held."""
-
-    require_parent: Callable[[], None]
-    lock: RunLock | None = None
-
-    def before_request(self, is_deed: bool) -> None:
-        """Return when the request may go out. Raises ParentGone, Refused, or an ApiError that passes by itself."""
-        self.require_parent()
-        if is_deed and self.lock:
-            self.lock.ensure_held()
-
-    def acquire(self, lock: RunLock, options: WaitOptions) -> None:
-        """Return when ``lock`` is held; from now on no deed is done without it."""
-        self.lock = lock
-        lock.acquire(options)
-
-    def release(self) -> None:
-        if self.lock:
-            self.lock.release()
-
-
 def _now() -> str:
     """The machine's wall clock, for people who look at the lease; nothing is decided by it."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -134,13 +134,21 @@ explanation:
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils._module import RUN_ARG_SPEC, Context, make_run_id, run_module
-from ..module_utils._phases.run import RunRequest
+from ..module_utils._module import RUN_ARG_SPEC, Context, describe_place, make_run_id, run_module
+from ..module_utils._phases.run import RunOffice, RunRequest
 from ..module_utils._plan.issuer import validate_issuer
+from ..module_utils._run import RecordStore
 
 
 def body(context: Context) -> dict[str, Any]:
-    params, office = context.params, context.run_office()
+    params = context.params
+    office = RunOffice(
+        cluster=context.cluster,
+        store=RecordStore(cluster=context.cluster, namespace=params["record_namespace"]),
+        clock=context.clock,
+        holder=describe_place(),
+        acquire=context.acquire,
+    )
     if params["state"] == "shown":
         return office.show()
     if params["state"] == "finished":

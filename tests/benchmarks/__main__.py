@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures side by side, in one run on one machine: python -m tests.benchmarks. They are printed, never asserted."""
+"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits]...
+
+They are printed, never asserted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -10,11 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 15
-WAITS = int(os.environ.get("BENCH_WAITS") or 5)
+WAITS = int(os.environ.get("BENCH_WAITS") or 3)
+#: Waits are measured at the real operator's pace: its rollout takes about 7 minutes.
+REAL_PACE = {"LAB_TIME_SCALE": "1"}
 #: Seconds that an unchanged issuer may take beyond ping.
 AIM_OVER_PING = 0.25
 ENVIRONMENT = {
@@ -38,10 +45,22 @@ TASKS = {
 }
 
 
-def lab(*arguments: str) -> str:
+def lab(*arguments: str, **settings: str) -> str:
     """Run a command of the lab and return what it printed."""
     command = [sys.executable, "-m", "lab", *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(
+        command, env={**ENVIRONMENT, **settings}, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+@contextlib.contextmanager
+def running_lab(**settings: str) -> Iterator[str]:
+    """A lab that is up, by its kubeconfig's path."""
+    lab("up", **settings)
+    try:
+        yield lab("kubeconfig").strip()
+    finally:
+        lab("down")
 
 
 def measure_lab() -> None:
@@ -52,11 +71,11 @@ def measure_lab() -> None:
         print(f"lab {what:<48} {time.monotonic() - begin:8.2f} s")
 
 
-def measure_tasks(kubeconfig: str) -> None:
+def measure_tasks() -> None:
     """Print the median time of each task, and how much it takes beyond ping."""
     plays = [{"name": name, name: arguments} for name, arguments in TASKS.items()]
     play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": plays * ROUNDS}]
-    with tempfile.TemporaryDirectory() as folder:
+    with running_lab() as kubeconfig, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tasks.json"
         path.write_text(json.dumps(play))
         environment = {
@@ -79,38 +98,37 @@ def measure_tasks(kubeconfig: str) -> None:
 def measure_waits() -> None:
     """Print, for waits that watch and for the same that look each second, how late they return and what they cost.
 
-    The true end is seen by a third party that asks all the time; a figure below zero is its own delay. LAB_TIME_SCALE=1
-    gives the operator the real one's pace.
+    A figure below zero is the delay of the third party that saw the true end.
     """
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(str(ROOT / "tests" / n) for n in ("lab", "system"))}
-    program = str(Path(__file__).with_name("one_wait.py"))
-    found: dict[str, list[dict[str, float]]] = {"watch": [], "poll": []}
-    for number in range(WAITS):
-        for way, figures in found.items():
+    program = str(Path(__file__).with_name("one_rotation.py"))
+    found = []
+    with running_lab(**REAL_PACE):
+        for number in range(WAITS):
             # few names, so that the operator's limit of ten is never met
-            issuer = f"https://bench-{way}-{number % 2}.example.test"
-            command = [sys.executable, program, way, issuer]
+            command = [sys.executable, program, f"https://bench-{number % 2}.example.test"]
             answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-            figures.append(json.loads(answer.splitlines()[-1]))
-    for way, figures in found.items():
+            found.append(json.loads(answer.splitlines()[-1]))
+    rates = {}
+    for way, words in (("watch", "watches"), ("poll", "looks each second")):
         late, seconds, requests, memory = (
-            statistics.median(f[key] for f in figures) for key in ("late", "seconds", "requests", "megabytes")
+            statistics.median(f[way][key] for f in found) for key in ("late", "seconds", "requests", "megabytes")
         )
-        name = f"wait that {'watches' if way == 'watch' else 'looks each second'} ({len(figures)} waits of {seconds:.0f} s)"
+        rates[way] = requests / seconds
+        name = f"wait that {words} ({WAITS} waits of {seconds:.0f} s)"
         print(f"{name:<52} {late:8.3f} s after the end, {requests:.0f} requests, {memory:.0f} MB at most")
-    watching, polling = (statistics.median(f["requests"] / f["seconds"] for f in found[w]) for w in ("watch", "poll"))
-    print(f"{'requests in a wait of 10 minutes at these rates':<52} {watching * 600:8.0f} against {polling * 600:.0f}")
+    name = "requests in a wait of 10 minutes at these rates"
+    print(f"{name:<52} {rates['watch'] * 600:8.0f} against {rates['poll'] * 600:.0f}")
+
+
+PARTS = {"lab": measure_lab, "tasks": measure_tasks, "waits": measure_waits}
 
 
 def main() -> int:
-    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {ROUNDS} rounds, medians")
-    measure_lab()
-    lab("up")
-    try:
-        measure_tasks(lab("kubeconfig").strip())
-        measure_waits()
-    finally:
-        lab("down")
+    wanted = sys.argv[1:] or list(PARTS)
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, medians")
+    for part in wanted:
+        PARTS[part]()
     return 0
 
 

@@ -21,7 +21,6 @@ from .._facts import (
     read_preflight,
     read_rollout,
     read_token,
-    require_openshift,
 )
 from .._model import (
     Finding,
@@ -69,7 +68,6 @@ class Reaction:
 
 def apply_issuer(cluster: Cluster, request: IssuerRequest, *, check_mode: bool, clock: Clock) -> dict[str, Any]:
     """Carry out ``request`` and return the module's result. Raises Refused when that is not safe now."""
-    require_openshift(cluster)
     plan = IssuerPlan(facts=read_issuer(cluster), after=request.wanted, repair=request.repair_trusted)
     if request.revoke_former and plan.patch:
         raise Refused(
@@ -197,9 +195,9 @@ def _removal_records(trusted: Sequence[TrustedIssuer], places: Mapping[int, str]
 
 def describe_issuer(cluster: Cluster, *, probe: Probe | None) -> dict[str, Any]:
     """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says."""
-    require_openshift(cluster)
+    facts = read_issuer(cluster)
     token_issuer, token_key_id = read_token(cluster, probe) if probe else (None, None)
-    facts, now = read_issuer(cluster), cluster.server_time()
+    now = cluster.server_time()
     discovery_issuer, key_ids = read_discovery_issuer(cluster), read_cluster_key_ids(cluster)
     keys_agree = None
     if token_issuer is not None:

@@ -21,7 +21,6 @@ from .._model import Permission, format_time, parse_time
 SCHEMA = 1
 KEY = "record.json"
 NAME = "bound-tokens-run"
-NAMESPACE = "bound-tokens"
 LABELS = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
 NAMESPACE_LABELS = {**LABELS, "pod-security.kubernetes.io/enforce": "restricted"}
 

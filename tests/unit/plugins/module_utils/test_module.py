@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -104,3 +106,11 @@ def test_a_wait_that_is_none_is_refused(options):
     context = _module.Context(params=options, check_mode=False, cluster=None, clock=None, warn=print)
     with pytest.raises(_module.InvalidOption, match="at least 1 second"):
         context.wait_options()
+
+
+def test_a_task_outside_a_run_does_not_load_what_a_run_needs():
+    module = "ansible_collections.bound_tokens.openshift.plugins.modules.service_account_issuer"
+    program = f"import sys, {module}; print(*(n.rpartition('.')[2] for n in sys.modules if 'bound_tokens' in n))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "_guard" in loaded
+    assert {"_run", "_run_lock", "run_record", "lease", "run"} & set(loaded) == set()

@@ -9,8 +9,9 @@ import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils import _run_lock
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitTimedOut
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._guard import Guard
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.lease import Holder
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._run_lock import Guard, RunLock
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._run_lock import RunLock
 
 OPTIONS = WaitOptions(timeout=300, interval=2)
 

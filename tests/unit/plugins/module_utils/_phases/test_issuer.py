@@ -39,6 +39,7 @@ class FakeCluster:
         self.observed = [e["name"] for e in self.entries]
         self.conflicts = 0
         self.denied = set()
+        self.reads = 0
         self.discovery, self.keys = {"issuer": A}, {"keys": [{"kid": "k1"}]}
 
     def react(self):
@@ -65,12 +66,14 @@ class FakeCluster:
 
     def require(self, kind, name):
         assert name == "cluster"
+        self.reads += 1
         if kind == "KubeAPIServer":
             return self.kube_apiserver()
         assert kind == "Authentication"
         return {"spec": {"serviceAccountIssuer": self.spec}}
 
     def get(self, kind, name, namespace=None):
+        self.reads += 1
         if kind == "ConfigMap":
             issuers = "".join(f'"{n}",' for n in self.observed).rstrip(",")
             config = f'{{"apiServerArguments": {{"service-account-issuer": [{issuers}]}}}}'
@@ -131,6 +134,12 @@ def test_the_one_field_is_written():
     assert cluster.writes == [SET]
     assert apply(cluster)["changed"] is False
     assert cluster.writes == [SET]
+
+
+def test_what_is_as_it_should_be_costs_two_reads():
+    cluster = FakeCluster()
+    assert apply(cluster, A)["changed"] is False
+    assert cluster.reads == 2
 
 
 def test_a_poisoned_former_issuer_goes_before_the_edit():
