@@ -48,7 +48,7 @@ class Segment:
 class LogRange:
     """What was read of one log: everything between two events' times (None: there was no event).
 
-    ``is_cut`` when there is more, which was too much to read; ``bytes_read`` counts all that was asked for.
+    ``is_cut`` when there is more, which was too much to read; ``bytes_read`` counts what finding the start took, too.
     """
 
     begins: datetime | None

@@ -25,8 +25,8 @@ SHORTEST_SILENCE = 10
 #: More clients than this are not told apart on one server, so that whoever invents names can't fill the memory.
 MAX_CLIENTS = 500
 OTHERS = ("", "")
-#: Of a user agent, which is any text that a client likes.
-MAX_TEXT = 120
+#: Characters of a user agent or a path, which are any text that a client likes; those of controllers have 150.
+MAX_TEXT = 200
 #: How many clients a sentence names.
 MAX_NAMED = 5
 
@@ -252,13 +252,13 @@ def _record(
     request: RejectionRequest,
 ) -> dict[str, Any]:
     address = addresses.get(client[0], Address())
-    # An address goes from one pod to another: one that has started since was not the one refused.
-    is_pod = address.pod and (address.started is None or found.last is None or address.started <= found.last)
+    if address.started and found.last and address.started > found.last:
+        address = Address()  # an address goes from one pod to another, and this one was not there yet
     minutes = [n for n in range(found.minutes.bit_length()) if found.minutes >> n & 1]
     return {
         "source_ip": client[0],
         "user_agent": client[1],
-        "pod": {"namespace": address.namespace, "name": address.pod} if is_pod else None,
+        "pod": {"namespace": address.namespace, "name": address.pod} if address.pod else None,
         "node": address.node or None,
         "count": found.count,
         "first": format_time(found.first),
@@ -277,15 +277,16 @@ def _explain(
     moment, told = format_time(since), []
     if new:
         told.append(f"Refused with 401 in a loop since {moment}: {_name_all(new)}.")
-    elif not problems:
-        told.append(f"Nothing is refused with 401 in a loop since {moment}, by the audit logs of {', '.join(servers)}.")
-    if problems:
-        what = "anything else" if new else "anything"
-        told.append(
-            f"Whether {what} is refused with 401 in a loop since {moment} is unknown, because {'; '.join(problems)}."
-        )
     if old:
-        told.append(f"Refused in a loop as they were before the change: {_name_all(old)}.")
+        told.append(f"Refused with 401 in a loop as before the change: {_name_all(old)}.")
+    more = " else" if loops else ""
+    if problems:
+        told.append(
+            f"Whether anything{more} is refused with 401 in a loop since {moment} is unknown, because {'; '.join(problems)}."
+        )
+    elif not new:
+        logs = ", ".join(servers)
+        told.append(f"Nothing{more} is refused with 401 in a loop since {moment}, by the audit logs of {logs}.")
     return " ".join(told)
 
 
