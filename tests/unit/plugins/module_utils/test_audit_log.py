@@ -197,7 +197,11 @@ def test_a_node_without_a_log_is_told():
     node = FakeNode(termination_log=b"")
     with pytest.raises(LogUnreadable, match=r"^There is no audit log in /var/log/kube-apiserver of master-0\.$"):
         read(node)
-    node.list_node_files = lambda *arguments: (_ for _ in ()).throw(error(404))
+
+    def refuse(node, folder):
+        raise error(404)
+
+    node.list_node_files = refuse
     with pytest.raises(LogUnreadable, match="There is no audit log"):
         read(node)
 

@@ -54,6 +54,17 @@ def line(moment, **more):
     return json.dumps({"stageTimestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), **more}).encode() + b"\n"
 
 
+class Lines:
+    """A file's lines by offset and time; keeps what is asked."""
+
+    def __init__(self, offsets, times, asked):
+        self.offsets, self.times, self.asked = offsets, times, asked
+
+    def time_after(self, offset):
+        self.asked.append(offset)
+        return next((t for o, t in zip(self.offsets, self.times, strict=True) if o > offset), None)
+
+
 def test_a_moment_is_found_by_halving():
     """Wherever it is, nothing since then is before the start, little is read in vain, and few lines are looked at."""
     seed = random.SystemRandom().randrange(2**31)
@@ -67,13 +78,8 @@ def test_a_moment_is_found_by_halving():
         now += timedelta(seconds=rng.expovariate(1.0))
     for _round in range(50):
         wanted = SINCE + (now - SINCE) * rng.uniform(-0.1, 1.1)
-        asked = []
-
-        def time_after(offset, asked=asked):
-            asked.append(offset)
-            return next((t for o, t in zip(offsets, times, strict=True) if o > offset), None)
-
-        start = find_start(size, wanted, time_after)
+        asked: list[int] = []
+        start = find_start(size, wanted, Lines(offsets, times, asked).time_after)
         needed = next((o for o, t in zip(offsets, times, strict=True) if t >= wanted - DISORDER), size)
         assert start <= needed
         assert needed - start <= GRAIN + 4000

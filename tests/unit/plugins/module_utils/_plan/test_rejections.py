@@ -341,3 +341,4 @@ def test_who_has_an_address():
     nodes = [{"metadata": {"name": "worker-1"}, "status": {"addresses": [{"address": "192.0.2.1"}]}}]
     web = Address(node="worker-1", namespace="shop", pod="web", started=SINCE)
     assert addresses_of(pods, nodes) == {"10.0.0.1": web, "fd00::1": web, "192.0.2.1": Address(node="worker-1")}
+    assert addresses_of(pods, []) == {"10.0.0.1": web, "fd00::1": web}
