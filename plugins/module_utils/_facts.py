@@ -16,6 +16,7 @@ from ._clock import Clock
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption, Refused
 from ._model import (
     DEFAULT_ISSUER,
+    Address,
     Caller,
     Condition,
     IssuerFacts,
@@ -28,6 +29,7 @@ from ._model import (
     PublishedDocuments,
     RolloutFacts,
     RolloutVerdict,
+    addresses_of,
     caller_of,
     conditions_of,
     issuer_facts,
@@ -312,6 +314,26 @@ def read_pods(cluster: Cluster, namespaces: Collection[str]) -> dict[str, list[P
             if pod["metadata"]["namespace"] in found:
                 found[pod["metadata"]["namespace"]].append(pod_facts(pod))
     return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}
+
+
+def read_addresses(cluster: Cluster) -> dict[str, Address]:
+    """Return who has which IP address now, as far as pods and nodes may be listed."""
+    return addresses_of(_list_readable(cluster, "Pod"), _list_readable(cluster, "Node"))
+
+
+def _list_readable(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
+    try:
+        return list(cluster.list(kind))
+    except ApiError as error:
+        if error.status == 403:
+            return []
+        raise
+
+
+def read_audit_profile(cluster: Cluster) -> str:
+    """Return the profile of the API servers' audit logs; Default where nothing else is to be read."""
+    spec = read_optional(cluster, "APIServer", "cluster").get("spec") or {}
+    return (spec.get("audit") or {}).get("profile") or "Default"
 
 
 def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> dict[str, OwnerFacts]:

@@ -291,6 +291,16 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Who has an IP address: a pod with one of its own, or a node, whose address its processes and host-network pods share."""
+
+    node: str = ""
+    namespace: str = ""
+    pod: str = ""
+    started: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerFacts:
     """How many pods an owner wants now (None: not known for its kind), and how many of them may be down at a time."""
 
@@ -461,6 +471,24 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
         owner=owner,
     )
+
+
+def addresses_of(pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> dict[str, Address]:
+    """Return who has which IP address now. Pods that have ended have none any more, whatever they still show."""
+    found = {}
+    for pod in pods:
+        spec, status = pod.get("spec") or {}, pod.get("status") or {}
+        if spec.get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed"):
+            continue
+        facts = pod_facts(pod)
+        for ip in status.get("podIPs") or ():
+            found[ip["ip"]] = Address(
+                node=facts.node, namespace=facts.namespace, pod=facts.name, started=facts.start_time
+            )
+    for node in nodes:
+        for address in (node.get("status") or {}).get("addresses") or ():
+            found[address["address"]] = Address(node=node["metadata"]["name"])
+    return found
 
 
 def _projects_token(volume: Mapping[str, Any]) -> bool:

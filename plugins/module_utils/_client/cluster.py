@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 from .._claims import decode_key_id, decode_token
 from .._errors import ApiError, CollectionError, CommandFailed, InvalidOption
@@ -23,6 +24,7 @@ from .configuration import build_headers, load_configuration
 from .documents import DOCUMENT_TYPES
 from .exec import run_command
 from .kinds import QUESTIONS, build_path, describe_target
+from .node_files import find_names, read_total, read_whole
 from .words import find_connection_words, find_server_words, read_retry_after
 
 try:
@@ -325,6 +327,54 @@ class Cluster:
             verb=verb, target=target, host=self.host, status=500 if outcome.was_told else 0, words=outcome.words
         )
 
+    def list_node_files(self, node: str, folder: str) -> Sequence[str]:
+        """Return the names of the files in a folder of the node's /var/log, as its kubelet serves it (nodes/proxy)."""
+        answer = self._open_node_file("list", node, f"{folder}/")
+        return find_names(b"".join(self._read_pieces("list", node, f"{folder}/", answer)))
+
+    def measure_node_file(self, node: str, file: str) -> int:
+        """Return how many bytes a file in the node's /var/log holds now."""
+        answer = self._open_node_file("read", node, file, span=(0, 1))
+        try:
+            return read_total(answer)
+        finally:
+            answer.close()
+
+    def read_node_file(self, node: str, file: str, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of a file in the node's /var/log from ``start`` up to ``end``, piece by piece as they come.
+
+        Raises ApiError 416 when the file has not so many, and 502 for a node that does not serve parts of files.
+        """
+        if start >= end:
+            return
+        answer = self._open_node_file("read", node, file, span=(start, end))
+        if start and answer.status != 206:
+            answer.close()
+            raise self._node_error("read", node, file, 502, "the node does not serve parts of files")
+        yield from self._read_pieces("read", node, file, answer)
+
+    def _open_node_file(self, verb: str, node: str, file: str, span: tuple[int, int] | None = None) -> Any:
+        headers = {"Accept": "*/*", **({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})}
+        path = f"{build_path('Node', node, None, 'proxy')}/logs/{quote(file)}"
+        try:
+            return self._open(verb, _describe_file(node, file), "get", path, header_params=headers)
+        except ApiError as error:
+            if error.is_missing_api:  # the kubelet's 404, which is not about an API
+                raise self._node_error(verb, node, file, 404, "the node has no such file") from None
+            raise
+
+    def _read_pieces(self, verb: str, node: str, file: str, answer: Any) -> Iterator[bytes]:
+        try:
+            yield from read_whole(answer)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._explain(verb, _describe_file(node, file), error) from None
+        finally:
+            answer.close()
+
+    def _node_error(self, verb: str, node: str, file: str, status: int, words: str) -> ApiError:
+        target = _describe_file(node, file)
+        return ApiError(verb=verb, target=target, host=self.host, status=status, words=words, reason="NotFound")
+
     def _request(
         self,
         verb: str,
@@ -355,9 +405,18 @@ class Cluster:
         self, verb: str, target: str, method: str, path: str, *, is_deed: bool = False, **options: Any
     ) -> tuple[dict[str, Any], Any]:
         """Return the JSON object that was answered, and the whole answer."""
+        response = self._open(verb, target, method, path, is_deed=is_deed, **options)
+        answer = _parse_object(response.data)
+        if answer is None:
+            words = "the answer is not a Kubernetes object"
+            raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
+        return answer, response
+
+    def _open(self, verb: str, target: str, method: str, path: str, *, is_deed: bool = False, **options: Any) -> Any:
+        """Return an answer whose body is not read yet."""
         self._before_request(is_deed)
         try:
-            response = self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
+            return self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, target, error) from None
         except ValueError:
@@ -366,11 +425,6 @@ class Cluster:
                 f"Could not {verb} {target}: the request could not be made; check that the token in the kubeconfig and "
                 "the users and groups to impersonate hold no line break or other special character."
             ) from None
-        answer = _parse_object(response.data)
-        if answer is None:
-            words = "the answer is not a Kubernetes object"
-            raise ApiError(verb=verb, target=target, host=self.host, status=502, words=words)
-        return answer, response
 
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
@@ -392,6 +446,10 @@ class Cluster:
         words = find_connection_words(error)
         is_certificate = "CERTIFICATE_VERIFY_FAILED" in str(error) or "certificate verify failed" in str(error)
         return ApiError(verb=verb, target=target, host=self.host, status=0, words=words, certificate=is_certificate)
+
+
+def _describe_file(node: str, file: str) -> str:
+    return f"/var/log/{file} of {describe_target('Node', node)}"
 
 
 def _parse_object(data: bytes) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 #: Every kind the collection works with: group, version, plural, namespaced. Knowing them saves the discovery
 #: requests, which fail while API servers restart.
 KINDS: dict[str, tuple[str, str, str, bool]] = {
+    "APIServer": ("config.openshift.io", "v1", "apiservers", False),
     "Authentication": ("config.openshift.io", "v1", "authentications", False),
     "ClusterOperator": ("config.openshift.io", "v1", "clusteroperators", False),
     "ClusterVersion": ("config.openshift.io", "v1", "clusterversions", False),

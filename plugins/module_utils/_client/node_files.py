@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Files in a node's /var/log, which the kubelet serves as Go's http.FileServer does: folders as links, files in ranges."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+#: Bytes that are held of a file at a time.
+PIECE = 1_048_576
+
+_LINK = re.compile(r'<a href="([^"]+)">')
+_TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
+
+
+def find_names(page: bytes) -> list[str]:
+    """Return the names of the files that a folder's page links to, without folders."""
+    links = (unquote(html.unescape(link)) for link in _LINK.findall(page.decode("utf-8", "replace")))
+    return [name for name in links if "/" not in name]
+
+
+def read_total(answer: Any) -> int:
+    """Return how long the whole file is of which the answer brings a part, or all."""
+    found = _TOTAL.match(answer.headers.get("Content-Range") or "")
+    return int(found[1]) if found else int(answer.headers.get("Content-Length") or 0)
+
+
+def read_whole(answer: Any) -> Iterator[bytes]:
+    """Yield the body, piece by piece as it comes. Raises HTTPError when it ends too early."""
+    yield from answer.stream(amt=PIECE, decode_content=False)

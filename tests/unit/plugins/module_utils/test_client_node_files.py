@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node's files over real connections to a small server that serves them as a kubelet behind an API server does."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.node_files import PIECE, find_names
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
+
+#: As kubelets of Kubernetes 1.34 answer, with names that need escaping.
+PAGE = b"""<!doctype html>
+<meta name="viewport" content="width=device-width">
+<pre>
+<a href="audit-2026-11-22T11-00-00.000.log">audit-2026-11-22T11-00-00.000.log</a>
+<a href="audit.log">audit.log</a>
+<a href="a&amp;b%20c">a&amp;b c</a>
+<a href="old/">old/</a>
+</pre>
+"""
+PREFIX = "/api/v1/nodes/master-0/proxy/logs/"
+FORBIDDEN = {
+    "kind": "Status",
+    "message": 'nodes "master-0" is forbidden: User "u" cannot get resource "nodes/proxy" in API group "" at the cluster scope',
+    "reason": "Forbidden",
+    "code": 403,
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves ``files``; ``mode`` spoils it: a status refuses, "whole" knows no ranges, "short" ends in the middle."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        server, name = self.server, self.path.removeprefix(PREFIX)
+        server.asked.append((self.path, self.headers.get("Range")))
+        if server.mode == 403:
+            self.answer(403, json.dumps(FORBIDDEN).encode())
+        elif name not in server.files:
+            self.answer(404, b"404 page not found\n")
+        elif name.endswith("/"):
+            self.answer(200, server.files[name])
+        else:
+            self.serve(server.files[name])
+
+    def serve(self, content):
+        start, last = (int(n) for n in re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups())
+        if self.server.mode == "whole" or not content:
+            self.answer(200, content)
+        elif start >= len(content):
+            self.answer(416, b"invalid range\n", **{"Content-Range": f"bytes */{len(content)}"})
+        else:
+            part = content[start : last + 1]
+            told = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+            self.answer(206, part, **{"Content-Range": told})
+
+    def answer(self, status, body, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.server.mode == "short":
+            body, self.close_connection = body[: len(body) // 2], True
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that hangs up has heard enough."""
+
+
+@pytest.fixture
+def server():
+    found = Quiet(("127.0.0.1", 0), Handler)
+    found.daemon_threads, found.asked, found.mode = True, [], ""
+    found.files = {"x/": PAGE, "x/audit.log": b"0123456789", "x/empty.log": b""}
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+    thread.start()
+    yield found
+    found.shutdown()
+    thread.join()
+    found.server_close()
+
+
+@pytest.fixture
+def cluster(server):
+    return Cluster(ConnectionOptions(host=f"http://127.0.0.1:{server.server_port}", api_key="not-a-real-one"))
+
+
+def read(cluster, start, end, file="x/audit.log"):
+    return b"".join(cluster.read_node_file("master-0", file, start, end))
+
+
+def test_the_files_of_a_folder(cluster, server):
+    wanted = ["audit-2026-11-22T11-00-00.000.log", "audit.log", "a&b c"]
+    assert cluster.list_node_files("master-0", "x") == wanted
+    assert server.asked == [(f"{PREFIX}x/", None)]
+    assert find_names(b"<pre>\n</pre>\n") == []
+
+
+def test_a_part_of_a_file(cluster, server):
+    assert read(cluster, 3, 6) == b"345"
+    assert server.asked == [(f"{PREFIX}x/audit.log", "bytes=3-5")]
+    assert read(cluster, 0, 10) == b"0123456789"
+    assert read(cluster, 8, 20) == b"89"
+
+
+def test_nothing_is_asked_for_nothing(cluster, server):
+    assert read(cluster, 4, 4) == b""
+    assert server.asked == []
+
+
+def test_the_length_of_a_file(cluster, server):
+    assert cluster.measure_node_file("master-0", "x/audit.log") == 10
+    assert cluster.measure_node_file("master-0", "x/empty.log") == 0
+    server.mode = "whole"
+    assert cluster.measure_node_file("master-0", "x/audit.log") == 10
+
+
+def test_a_large_file_comes_in_pieces(cluster, server):
+    server.files["x/audit.log"] = bytes(3 * PIECE + 7)
+    pieces = list(cluster.read_node_file("master-0", "x/audit.log", 0, 4 * PIECE))
+    assert max(map(len, pieces)) <= PIECE
+    assert sum(map(len, pieces)) == 3 * PIECE + 7
+
+
+@pytest.mark.parametrize(
+    ("mode", "file", "span", "status", "words"),
+    [
+        (403, "x/audit.log", (0, 5), 403, 'cannot get resource "nodes/proxy"'),
+        ("", "x/gone.log", (0, 5), 404, "the node has no such file"),
+        ("", "x/audit.log", (10, 15), 416, "invalid range"),
+        ("whole", "x/audit.log", (5, 8), 502, "the node does not serve parts of files"),
+        ("short", "x/audit.log", (0, 10), 0, ""),
+    ],
+)
+def test_what_can_go_wrong_is_told(cluster, server, mode, file, span, status, words):
+    server.mode = mode
+    with pytest.raises(ApiError) as caught:
+        read(cluster, *span, file)
+    assert caught.value.status == status
+    assert words in caught.value.words
+    assert caught.value.message.startswith(f"Could not read /var/log/{file} of nodes/master-0: ")
+
+
+def test_a_folder_that_is_missing_or_forbidden_is_told(cluster, server):
+    with pytest.raises(ApiError, match=r"^Could not list /var/log/y/ of nodes/master-0: the node has no such file;"):
+        cluster.list_node_files("master-0", "y")
+    server.mode = 403
+    with pytest.raises(ApiError, match="ask a cluster administrator for this permission"):
+        cluster.list_node_files("master-0", "x")
