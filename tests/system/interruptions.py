@@ -144,8 +144,8 @@ def old_pods(lab):
 def read_deeds(lab, since):
     """What the collection changed since a moment, as the API servers logged it: (moment, what, namespace, name)."""
     found = []
-    for number in range(3):
-        command = ["exec", f"master-{number}", "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
+    for master in lab.settings.masters:
+        command = ["exec", master.name, "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
         answer = lab.command(*command, capture_output=True, text=True)
         for line in answer.stdout.splitlines():
             event = json.loads(line)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from lab.api import Api, ApiError, Unreachable
 from lab.settings import Settings
-from lab.shape import MASTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBE_APISERVER = "/apis/operator.openshift.io/v1/kubeapiservers/cluster"
@@ -71,7 +70,7 @@ class Lab:
             "-c",
             ASK_EACH_SERVER,
             *(str(p) for p in (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")),
-            *(m.address for m in MASTERS),
+            *(m.address for m in self.settings.masters),
             capture_output=True,
             text=True,
         )
@@ -109,7 +108,7 @@ class Lab:
         observed = found["spec"]["observedConfig"]["apiServerArguments"]["service-account-issuer"]
         if issuers != observed or issuers[0] != issuer or self.active_issuer() != issuer:
             return False
-        for master in MASTERS:
+        for master in self.settings.masters:
             pod = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/pods/kube-apiserver-{master.name}")
             ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}.get("Ready")
             if (pod["metadata"]["labels"]["revision"], ready) != (str(latest), "True"):
