@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -19,9 +18,14 @@ from test_trusted import at_rest, eventually, fresh, new_token, set_issuer, trus
 pytestmark = pytest.mark.slow
 
 
+def cluster_time(seconds=0):
+    """The moment in so many seconds as the API writes it; the lab's clock is this machine's."""
+    return (datetime.now(timezone.utc) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def end_trust(lab, seconds=0):
     """The day of the former issuers is over in so many seconds; returns the moment as the API writes it."""
-    moment = (datetime.now(timezone.utc) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = cluster_time(seconds)
     active, *former = lab.kube_apiserver()["status"]["serviceAccountIssuers"]
     assert former
     lab.trust_only(active, *({**entry, "expirationTime": moment} for entry in former))
@@ -69,7 +73,7 @@ def test_the_day_after(lab, former):
     assert read_info(lab)["next_rollout_at"] == moment
     assert 0 < read_info(lab)["seconds_left"] <= 30
     eventually(lambda: trusted(lab) == [issuer], 90)
-    refused = run_module("pod_restart", kubeconfig=lab.kubeconfig, namespaces=["shop"], all=True)
+    refused = run_module("pod_restart", kubeconfig=lab.kubeconfig, namespaces=["shop"], started_before=moment)
     assert refused["msg"].startswith(
         "No pod was renewed, because the rollout of the kube-apiservers is not finished: "
     ), refused
@@ -111,8 +115,7 @@ def test_a_renewal_pauses_while_the_second_rollout_runs(lab, former):
     set_issuer(lab, issuer := fresh("pause"))
     wait(lab, issuer)
     pods, begin = old_pods(lab), now()
-    time.sleep(1)  # started_before is in whole seconds
-    given = {"namespaces": ["shop", "shop-agents"], "all": True, "wait_sleep": 1}
+    given = {"namespaces": ["shop", "shop-agents"], "started_before": cluster_time(1), "wait_sleep": 1}
     renewal = subprocess.Popen(
         ["ansible", "localhost", "-m", "bound_tokens.openshift.pod_restart", "-a", json.dumps(given)],
         env=lab.environment,
