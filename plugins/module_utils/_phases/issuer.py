@@ -194,7 +194,10 @@ def _removal_records(trusted: Sequence[TrustedIssuer], places: Mapping[int, str]
 
 
 def describe_issuer(cluster: Cluster, *, probe: Probe | None, clock: Clock) -> dict[str, Any]:
-    """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says."""
+    """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says.
+
+    A cluster that does not answer at all is told at once, one that goes away after that is waited for.
+    """
     facts = read_issuer(cluster)
     return retry(lambda: _describe_issuer(cluster, facts, probe), clock=clock)
 
