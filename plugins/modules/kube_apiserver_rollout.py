@@ -168,7 +168,7 @@ def body(context: Context) -> dict[str, Any]:
     params, probe = context.params, probe_of(context.params)
     issuer, operators = params["issuer"], params["operators"]
     if context.check_mode or not params["wait"]:
-        rollout = look_at_rollout(context.cluster, issuer, probe=probe, operators=operators)
+        rollout = look_at_rollout(context.cluster, issuer, probe=probe, clock=context.clock, operators=operators)
     else:
         rollout = wait_for_rollout(
             context.cluster,

@@ -106,7 +106,8 @@ from ..module_utils._phases.issuer import describe_issuer
 
 
 def body(context: Context) -> dict[str, Any]:
-    return {"changed": False, "issuer": describe_issuer(context.cluster, probe=probe_of(context.params))}
+    issuer = describe_issuer(context.cluster, probe=probe_of(context.params), clock=context.clock)
+    return {"changed": False, "issuer": issuer}
 
 
 def main() -> None:

@@ -141,27 +141,32 @@ def old_pods(lab):
     }
 
 
-def read_deeds(lab, since):
-    """What the collection changed since a moment, as the API servers logged it: (moment, what, namespace, name)."""
-    found = []
-    for number in range(3):
-        command = ["exec", f"master-{number}", "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
+def read_requests(lab, since):
+    """Yield what the collection asked for since a moment, as the API servers logged the answers."""
+    for master in lab.settings.masters:
+        command = ["exec", master.name, "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
         answer = lab.command(*command, capture_output=True, text=True)
         for line in answer.stdout.splitlines():
             event = json.loads(line)
-            what = event.get("objectRef") or {}
-            resource = "/".join(filter(None, (what.get("resource"), what.get("subresource"))))
-            is_question = resource.startswith("selfsubject") or resource in ("serviceaccounts/token", "leases")
-            if (
-                event["stage"] == "ResponseComplete"
-                and event["userAgent"] == USER_AGENT
-                and event["requestReceivedTimestamp"] >= since
-                and event["verb"] not in ("get", "list", "watch")
-                and event["responseStatus"]["code"] < 300
-                and "dryRun" not in event["requestURI"]
-                and not is_question
-            ):
-                found.append((event["requestReceivedTimestamp"], resource, what.get("namespace"), what.get("name")))
+            is_answer = (event["stage"], event["userAgent"]) == ("ResponseComplete", USER_AGENT)
+            if is_answer and event["requestReceivedTimestamp"] >= since:
+                yield event
+
+
+def read_deeds(lab, since):
+    """What the collection changed since a moment, as the API servers logged it: (moment, what, namespace, name)."""
+    found = []
+    for event in read_requests(lab, since):
+        what = event.get("objectRef") or {}
+        resource = "/".join(filter(None, (what.get("resource"), what.get("subresource"))))
+        is_question = resource.startswith("selfsubject") or resource in ("serviceaccounts/token", "leases")
+        if (
+            event["verb"] not in ("get", "list", "watch")
+            and event["responseStatus"]["code"] < 300
+            and "dryRun" not in event["requestURI"]
+            and not is_question
+        ):
+            found.append((event["requestReceivedTimestamp"], resource, what.get("namespace"), what.get("name")))
     return sorted(found)
 
 

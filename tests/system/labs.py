@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from lab.api import Api, ApiError, Unreachable
 from lab.settings import Settings
-from lab.shape import MASTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBE_APISERVER = "/apis/operator.openshift.io/v1/kubeapiservers/cluster"
@@ -71,11 +71,20 @@ class Lab:
             "-c",
             ASK_EACH_SERVER,
             *(str(p) for p in (pki / "ca.crt", pki / "admin.crt", pki / "admin.key")),
-            *(m.address for m in MASTERS),
+            *(m.address for m in self.settings.masters),
             capture_output=True,
             text=True,
         )
         return json.loads(answer.stdout)
+
+    def trusted_by_each_server(self):
+        """The issuers that each API server's process was started with, the active one first."""
+        script = "tr '\\0' '\\n' < /proc/$(pidof kube-apiserver)/cmdline | sed -n 's/^--service-account-issuer=//p'"
+        answers = [
+            self.command("exec", master.name, "sh", "-c", script, capture_output=True, text=True)
+            for master in self.settings.masters
+        ]
+        return [answer.stdout.split() for answer in answers]
 
     def set_issuer(self, issuer):
         """Edit the issuer as a person with an editor would, past all of the collection's checks."""
@@ -107,9 +116,10 @@ class Lab:
         config = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/configmaps/config-{latest}")
         issuers = json.loads(config["data"]["config.yaml"])["apiServerArguments"]["service-account-issuer"]
         observed = found["spec"]["observedConfig"]["apiServerArguments"]["service-account-issuer"]
-        if issuers != observed or issuers[0] != issuer or self.active_issuer() != issuer:
+        trusted = [i["name"] for i in status["serviceAccountIssuers"]]
+        if not issuers == observed == trusted or issuers[0] != issuer or self.active_issuer() != issuer:
             return False
-        for master in MASTERS:
+        for master in self.settings.masters:
             pod = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/pods/kube-apiserver-{master.name}")
             ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}.get("Ready")
             if (pod["metadata"]["labels"]["revision"], ready) != (str(latest), "True"):
@@ -148,6 +158,12 @@ class TrueEnd:
     def __exit__(self, *_details):
         self.thread.join(timeout=5)
         self.stopped.set()
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -4,22 +4,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import replace
 
 import pytest
 from lab.settings import Settings
-from labs import running_lab
+from labs import free_port, running_lab
 from modules import run_module
 from test_trusted import fresh, new_token, set_issuer, try_token, wait
 
 pytestmark = pytest.mark.slow
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

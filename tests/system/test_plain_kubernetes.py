@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import time
 
@@ -12,13 +11,8 @@ import pytest
 import urllib3
 from lab.binaries import provide
 from lab.go import Go
+from labs import free_port
 from modules import run_module
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import time
 
 import pytest
 from lab.api import ApiError
-from lab.shape import MASTERS
 from modules import run_module
 
 pytestmark = pytest.mark.slow
@@ -71,7 +70,7 @@ def new_token(lab):
 def try_token(lab, token):
     answer = lab.command(
         *("exec", "hub", sys.executable, "-c", TRY_TOKEN, str(lab.settings.pki / "ca.crt")),
-        *(m.address for m in MASTERS),
+        *(m.address for m in lab.settings.masters),
         input=token,
         capture_output=True,
         text=True,

@@ -9,13 +9,10 @@ import time
 from contextlib import contextmanager, suppress
 
 import pytest
-from lab.shape import MASTERS
 from modules import run_module
 from test_wait import fresh
 
 pytestmark = pytest.mark.slow
-
-NAMES = [m.name for m in MASTERS]
 
 
 @contextmanager
@@ -49,18 +46,18 @@ def test_api_servers_that_are_killed_again_and_again(lab):
             if stopped.wait(random.uniform(4, 12)):
                 return
             with suppress(Exception):
-                lab.signal_server(random.choice(NAMES), "KILL")
+                lab.signal_server(random.choice(lab.settings.masters).name, "KILL")
 
     rotate(lab, kill)
 
 
 def test_all_api_servers_at_once_are_away(lab):
-    """What a cluster with one control-plane node goes through at each rollout."""
+    """Three outages at once; test_one_master.py has the rollout of a cluster with one control-plane node."""
 
     def kill(stopped):
         if not stopped.wait(6):
-            for name in NAMES:
-                lab.signal_server(name, "KILL")
+            for master in lab.settings.masters:
+                lab.signal_server(master.name, "KILL")
 
     rotate(lab, kill)
 
@@ -68,10 +65,10 @@ def test_all_api_servers_at_once_are_away(lab):
 def test_an_api_server_that_is_paused_and_wakes_up_again(lab):
     def pause(stopped):
         stopped.wait(6)
-        for name in NAMES[:2]:
-            lab.signal_server(name, "STOP")
+        for master in lab.settings.masters[:2]:
+            lab.signal_server(master.name, "STOP")
             stopped.wait(8)
-            lab.signal_server(name, "CONT")
+            lab.signal_server(master.name, "CONT")
 
     rotate(lab, pause)
 

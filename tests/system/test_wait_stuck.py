@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from lab.shape import MASTERS
 from modules import run_module
 from test_wait import fresh, wait
 
@@ -45,7 +44,7 @@ def test_an_installer_that_fails_again_and_again(lab):
     # a folder stands where the installer wants to write its file
     obstacles = {
         m.name: [f"/etc/kubernetes/.kube-apiserver-pod.yaml.installer-{revision}{retry}-{m.name}" for retry in RETRIES]
-        for m in MASTERS
+        for m in lab.settings.masters
     }
     for node, paths in obstacles.items():
         lab.run_on(node, f"mkdir {' '.join(paths)}")

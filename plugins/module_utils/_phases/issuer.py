@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from .._client.cluster import Cluster
-from .._clock import Clock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import keep_trusted, set_issuer
 from .._errors import ApiError, Refused
 from .._facts import (
@@ -74,7 +74,7 @@ def apply_issuer(cluster: Cluster, request: IssuerRequest, *, check_mode: bool, 
             f"No former issuer was revoked, because {request.wanted} is not the cluster's issuer yet; set it, wait for its "
             "rollout and renew what holds tokens first."
         )
-    findings = find_obstacles(cluster, plan, request, clock) if plan.has_changes else []
+    findings = retry(lambda: find_obstacles(cluster, plan, request, clock), clock=clock) if plan.has_changes else []
     removed = _removal_records(plan.facts.trusted or (), plan.poisoned if plan.repair else {})
     result = {
         "changed": plan.has_changes,
@@ -106,11 +106,11 @@ def carry_out(cluster: Cluster, plan: IssuerPlan, clock: Clock) -> None:
     it is gone again long before the operator makes a revision with it.
     """
     if plan.repairs:
-        drop_trusted(cluster, _poisoned_former)
+        drop_trusted(cluster, _poisoned_former, clock)
     set_issuer(cluster, plan)
     if plan.repairs and plan.patch:
         await_reaction(cluster, lambda facts: facts.issuer.active == plan.after, clock)
-        drop_trusted(cluster, find_poisoned)
+        drop_trusted(cluster, find_poisoned, clock)
 
 
 def _poisoned_former(trusted: Sequence[TrustedIssuer]) -> dict[int, str]:
@@ -132,7 +132,7 @@ def revoke_former(cluster: Cluster, plan: IssuerPlan, *, check_mode: bool, clock
     Raises Refused before the wanted issuer's rollout is complete: its tokens would be refused by some API servers, and
     those of the former one by others. Returns when the operator has taken it over; the rollout follows.
     """
-    rollout = read_rollout(cluster)
+    rollout = retry(lambda: read_rollout(cluster), clock=clock)
     verdict = judge_rollout(rollout, plan.after)
     if verdict.outcome is not Outcome.DONE:
         raise Refused(
@@ -142,7 +142,7 @@ def revoke_former(cluster: Cluster, plan: IssuerPlan, *, check_mode: bool, clock
     trusted = rollout.issuer.trusted or ()
     places = former_places(trusted, plan.after)
     if places and not check_mode:
-        drop_trusted(cluster, lambda found: former_places(found, plan.after))
+        drop_trusted(cluster, lambda found: former_places(found, plan.after), clock)
         await_reaction(cluster, lambda facts: facts.observed_issuers == (plan.after,), clock)
     return {
         "changed": bool(places),
@@ -154,10 +154,10 @@ def revoke_former(cluster: Cluster, plan: IssuerPlan, *, check_mode: bool, clock
     }
 
 
-def drop_trusted(cluster: Cluster, choose: Chooser) -> None:
+def drop_trusted(cluster: Cluster, choose: Chooser, clock: Clock) -> None:
     """Remove the entries that ``choose`` names from the list of trusted issuers, whoever else writes that status."""
     for is_last in (False, False, False, False, True):
-        found = read_kube_apiserver(cluster)
+        found = retry(lambda: read_kube_apiserver(cluster), clock=clock)
         places = choose(trusted_issuers_of(found) or ())
         if not places:
             return
@@ -193,9 +193,16 @@ def _removal_records(trusted: Sequence[TrustedIssuer], places: Mapping[int, str]
     return [{**trusted[place].record(), "reason": reason} for place, reason in places.items()]
 
 
-def describe_issuer(cluster: Cluster, *, probe: Probe | None) -> dict[str, Any]:
-    """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says."""
+def describe_issuer(cluster: Cluster, *, probe: Probe | None, clock: Clock) -> dict[str, Any]:
+    """Return the record of the issuer as it is now, by the cluster's clock; with a probe, what a new token says.
+
+    A cluster that does not answer at all is told at once, one that goes away after that is waited for.
+    """
     facts = read_issuer(cluster)
+    return retry(lambda: _describe_issuer(cluster, facts, probe), clock=clock)
+
+
+def _describe_issuer(cluster: Cluster, facts: IssuerFacts, probe: Probe | None) -> dict[str, Any]:
     token_issuer, token_key_id = read_token(cluster, probe) if probe else (None, None)
     now = cluster.server_time()
     discovery_issuer, key_ids = read_discovery_issuer(cluster), read_cluster_key_ids(cluster)

@@ -236,7 +236,7 @@ def renew_pods(
     begun and finished, and for each pod that may not go; ``note`` is told how far all namespaces are before each of them.
     ``restarted`` are the nodes that were restarted, see judge_pod.
     """
-    start = retry(lambda: find_start(cluster, request), clock=clock)
+    start = find_start(cluster, request, clock)
     plans = retry(lambda: read_plans(cluster, request, start.started_before, restarted), clock=clock)
     renewals = [
         Renewal(cluster=cluster, plan=p, request=request, clock=clock, issuer=start.issuer, say=say) for p in plans
@@ -279,7 +279,7 @@ def require_permissions(cluster: Cluster, request: RenewalRequest, plans: Sequen
         )
 
 
-def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
+def find_start(cluster: Cluster, request: RenewalRequest, clock: Clock) -> Start:
     """Return what the plan is made with.
 
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
@@ -288,7 +288,7 @@ def find_start(cluster: Cluster, request: RenewalRequest) -> Start:
     if not request.requires_rollout:
         return Start(started_before=request.started_before)
     try:
-        rollout = look_at_rollout(cluster, None, probe=None)
+        rollout = look_at_rollout(cluster, None, probe=None, clock=clock)
     except ApiError as error:
         if not error.is_missing_api:
             raise

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from .._client.cluster import Cluster
-from .._clock import Clock, SystemClock, WaitOptions, poll
+from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, WaitFailed, WaitTimedOut
 from .._facts import (
     read_cluster_operators,
@@ -233,11 +233,11 @@ class RolloutWatch:
 
 
 def look_at_rollout(
-    cluster: Cluster, issuer: str | None, *, probe: Probe | None, operators: bool = False
+    cluster: Cluster, issuer: str | None, *, probe: Probe | None, clock: Clock, operators: bool = False
 ) -> dict[str, Any]:
     """Return the record of the rollout towards ``issuer`` (default: the one asked for) as it is now."""
-    watch = RolloutWatch(cluster=cluster, wanted=issuer or "", probe=probe, clock=SystemClock(), operators=operators)
-    watch.judge(watch.look())
+    watch = RolloutWatch(cluster=cluster, wanted=issuer or "", probe=probe, clock=clock, operators=operators)
+    watch.judge(retry(watch.look, clock=clock))
     return watch.record()
 
 

@@ -39,10 +39,11 @@ def judge_rollout(facts: RolloutFacts, wanted: str) -> RolloutVerdict:
         verdict = judge(facts, wanted)
         if verdict:
             return verdict
+    who = f"All {len(facts.nodes)} kube-apiservers run" if len(facts.nodes) > 1 else "The kube-apiserver runs"
     return RolloutVerdict(
         outcome=Outcome.DONE,
         reason="Complete",
-        message=f"All {len(facts.nodes)} kube-apiservers run revision {facts.revision} with the issuer {wanted}.",
+        message=f"{who} revision {facts.revision} with the issuer {wanted}.",
     )
 
 

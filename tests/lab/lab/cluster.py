@@ -37,10 +37,9 @@ from .errors import LabError
 from .go import Go
 from .progress import Progress, Say
 from .settings import Settings
-from .shape import NODES
 
 _REAL_SHUTDOWN_DELAY = 70.0
-"""Seconds that OpenShift's kube-apiserver waits before it stops serving; the lab scales them."""
+"""Seconds that OpenShift's kube-apiserver waits before it stops serving, where another one serves; the lab scales them."""
 
 
 def up(settings: Settings, say: Progress) -> None:
@@ -82,10 +81,10 @@ def unhealthy(settings: Settings) -> list[str]:
         lambda: gates.default_service_accounts(api),
     ]
     if not without_nodes.plan(settings):
-        checks += [lambda: gates.nodes_ready(api, settings), lambda: gates.static_pods_ready(api)]
-        checks.append(lambda: gates.standins_reported(api))
+        checks += [lambda: gates.nodes_ready(api, settings), lambda: gates.static_pods_ready(api, settings)]
+        checks.append(lambda: gates.standins_reported(api, settings))
         if supervisor.operator_exists():
-            checks.append(lambda: gates.operator_reported(api))
+            checks.append(lambda: gates.operator_reported(api, settings))
     return [missing for check in checks for missing in gates.look(check)]
 
 
@@ -95,7 +94,8 @@ def _start(settings: Settings, say: Say, *, with_nodes: bool) -> None:
         say("removed what an earlier lab of this name had left")
     with contextlib.closing(_take_port(settings)) as listener:
         root = _prepare(settings, say, with_nodes=with_nodes)
-        say(f"booting {len(NODES)} nodes" if with_nodes else "starting etcd and three API servers")
+        servers = f"{settings.master_count} API server{'s' * (settings.master_count > 1)}"
+        say(f"booting {len(settings.nodes)} nodes" if with_nodes else f"starting etcd and {servers}")
         _wait_for_supervisor(settings, supervisor.start(settings, root, listener))
 
 
@@ -121,16 +121,16 @@ def _prepare(settings: Settings, say: Say, *, with_nodes: bool) -> Path | None:
             shared = base.provide(settings.cache, programs, debian.provide(settings.cache, say), say)
         openshift.crds(settings.cache, go)
     inside = pki.INSIDE_URL if with_nodes else settings.server_url
-    pki.create(settings.pki, settings.server_url, settings.kubeconfig, inside)
+    pki.create(settings.pki, settings.nodes, settings.server_url, settings.kubeconfig, inside)
     template = manifests.kube_apiserver_template(
         jwks_uri=f"{settings.server_url}/openid/v1/jwks",
-        shutdown_delay=_REAL_SHUTDOWN_DELAY * settings.time_scale,
+        shutdown_delay=_REAL_SHUTDOWN_DELAY * settings.time_scale if settings.master_count > 1 else 0.0,
     )
     settings.pod_template.write_text(manifests.to_yaml(template), encoding="utf-8")
     if not with_nodes:
         without_nodes.prepare(settings, programs, template)
         return None
-    for node in NODES:
+    for node in settings.nodes:
         nodes.prepare(settings, node, shared.store, template)
     return shared.root
 
@@ -177,17 +177,17 @@ def _settle(settings: Settings, say: Say) -> None:
         wait("default service accounts are there", lambda: gates.default_service_accounts(api))
         wait("every API server serves OpenShift's objects", served_by_all, 60)
         return
-    wait(f"{len(NODES)} nodes are registered", lambda: gates.nodes_registered(api))
-    wait("the nodes have their roles", done(lambda: _label_nodes(api)), 60)
+    wait(f"{len(settings.nodes)} nodes are registered", lambda: gates.nodes_registered(api, settings))
+    wait("the nodes have their roles", done(lambda: _label_nodes(api, settings)), 60)
     settings.bootstrapped.touch()
     wait("all nodes are Ready", lambda: gates.nodes_ready(api, settings))
     wait("default service accounts are there", lambda: gates.default_service_accounts(api))
     gates.look(served_by_all)  # to be asked once is what makes a server prepare its answers
-    wait("all static pods are Ready", lambda: gates.static_pods_ready(api))
+    wait("all static pods are Ready", lambda: gates.static_pods_ready(api, settings))
     wait("every API server serves OpenShift's objects", served_by_all, 60)
     if supervisor.operator_exists():
-        wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api))
-    wait("pools and guards are as they shall be", lambda: gates.standins_reported(api))
+        wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api, settings))
+    wait("pools and guards are as they shall be", lambda: gates.standins_reported(api, settings))
 
 
 def _create_basics(api: Api) -> None:
@@ -212,8 +212,8 @@ def _apply_crds(api: Api, crds: list[dict[str, object]]) -> None:
         api.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{metadata['name']}", crd)
 
 
-def _label_nodes(api: Api) -> None:
-    for node in NODES:
+def _label_nodes(api: Api, settings: Settings) -> None:
+    for node in settings.nodes:
         api.merge(f"/api/v1/nodes/{node.name}", {"metadata": {"labels": objects.node_labels(node)}})
 
 

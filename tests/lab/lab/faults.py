@@ -13,7 +13,6 @@ from pathlib import Path
 from . import boxes
 from .errors import LabError
 from .settings import Settings
-from .shape import NODES
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,6 @@ def mend(settings: Settings, node: str) -> None:
 
 def _home(settings: Settings, node: str) -> Path:
     home = settings.node(node)
-    if node not in (known.name for known in NODES) or not home.is_dir():
-        raise LabError(f"No node {node!r}: use {', '.join(known.name for known in NODES)}.")
+    if node not in (known.name for known in settings.nodes) or not home.is_dir():
+        raise LabError(f"No node {node!r}: use {', '.join(known.name for known in settings.nodes)}.")
     return home

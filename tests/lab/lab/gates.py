@@ -11,7 +11,6 @@ from . import manifests, objects
 from .api import Api, ApiError, Unreachable
 from .errors import LabError
 from .settings import Settings
-from .shape import MASTERS, NODES
 from .standins import guards, pools
 
 Gate = Callable[[], list[str]]
@@ -56,23 +55,25 @@ def crds_established(api: Api, names: Iterable[str]) -> list[str]:
 def served_by_all(settings: Settings, collections: Iterable[str]) -> list[str]:
     """Every API server answers for these collections. A server's first answer for a CRD's objects is often 429."""
     missing = []
-    for _unused in range(2 * len(MASTERS)):  # each new client is a new connection, and the balancer gives servers turns
+    for _unused in range(
+        2 * settings.master_count
+    ):  # each new client is a new connection, and the balancer gives servers turns
         api = Api(settings)
         for collection in collections:
             missing += look(lambda api=api, path=collection: [] if api.get(path) else [path])  # type: ignore[misc]
     return missing
 
 
-def nodes_registered(api: Api) -> list[str]:
+def nodes_registered(api: Api, settings: Settings) -> list[str]:
     found = {node["metadata"]["name"] for node in api.items("/api/v1/nodes")}
-    return [f"node {node.name} is not registered" for node in NODES if node.name not in found]
+    return [f"node {node.name} is not registered" for node in settings.nodes if node.name not in found]
 
 
 def nodes_ready(api: Api, settings: Settings) -> list[str]:
     """Running and Ready, and the kubelet that says so is that of the present boot."""
     found = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
     missing = []
-    for node in NODES:
+    for node in settings.nodes:
         seen = found.get(node.name)
         boot_id = boot_id_of(settings, node.name)
         if not (settings.node(node.name) / "init.pid").exists():
@@ -84,13 +85,13 @@ def nodes_ready(api: Api, settings: Settings) -> list[str]:
     return missing
 
 
-def static_pods_ready(api: Api) -> list[str]:
+def static_pods_ready(api: Api, settings: Settings) -> list[str]:
     """Every static pod of every master is Ready in the API."""
     found = {}
-    for namespace in sorted({namespace for namespace, _unused in manifests.mirror_pods(MASTERS[0])}):
+    wanted = [key for master in settings.masters for key in manifests.mirror_pods(master)]
+    for namespace in sorted({namespace for namespace, _unused in wanted}):
         for pod in api.items(f"/api/v1/namespaces/{namespace}/pods"):
             found[namespace, pod["metadata"]["name"]] = pod
-    wanted = [key for master in MASTERS for key in manifests.mirror_pods(master)]
     return [
         f"pod {'/'.join(key)} is not Ready" for key in wanted if key not in found or not _is_true(found[key], "Ready")
     ]
@@ -102,7 +103,7 @@ def default_service_accounts(api: Api) -> list[str]:
     return [f"service account {name}/default" for name in ("default", *objects.NAMESPACES) if name not in found]
 
 
-def operator_reported(api: Api) -> list[str]:
+def operator_reported(api: Api, settings: Settings) -> list[str]:
     """The operator stand-in says that all masters run the latest revision."""
     status = api.get("/apis/operator.openshift.io/v1/kubeapiservers/cluster").get("status", {})
     latest = status.get("latestAvailableRevision", 0)
@@ -111,22 +112,22 @@ def operator_reported(api: Api) -> list[str]:
         return ["the operator stand-in has not reported a revision"]
     return [
         f"the operator stand-in has not reported revision {latest} on {master.name}"
-        for master in MASTERS
+        for master in settings.masters
         if current.get(master.name) != latest
     ]
 
 
-def standins_reported(api: Api) -> list[str]:
-    """Every node has joined its machine config pool, and the guards of every master's static pods are Ready."""
+def standins_reported(api: Api, settings: Settings) -> list[str]:
+    """Every node has joined its machine config pool, and the guards of the masters' static pods are Ready."""
     nodes = {node["metadata"]["name"]: node for node in api.items("/api/v1/nodes")}
     missing = [
         f"node {node.name} has not joined its machine config pool"
-        for node in NODES
+        for node in settings.nodes
         if pools.CURRENT not in nodes.get(node.name, {}).get("metadata", {}).get("annotations", {})
     ]
-    for guard in guards.GUARDS:
+    for guard in guards.GUARDS if settings.master_count > 1 else ():
         pods = {pod["metadata"]["name"]: pod for pod in api.items(f"/api/v1/namespaces/{guard.namespace}/pods")}
-        names = [guard.pod_name(master.name) for master in MASTERS]
+        names = [guard.pod_name(master.name) for master in settings.masters]
         missing += [f"pod {name} is not Ready" for name in names if not _is_true(pods.get(name, {}), "Ready")]
     return missing
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from . import images
-from .shape import MASTERS, SERVICE_RANGE, Node
+from .shape import SERVICE_RANGE, Node
 
 Manifest = dict[str, Any]
 
@@ -137,9 +137,9 @@ def to_yaml(manifest: Manifest) -> str:
     return text
 
 
-def etcd(node: Node) -> Manifest:
+def etcd(node: Node, masters: Sequence[Node]) -> Manifest:
     """The member of this node. After a restart the data directory decides, so these flags never change."""
-    peers = ",".join(f"{master.name}=https://{master.address}:2380" for master in MASTERS)
+    peers = ",".join(f"{master.name}=https://{master.address}:2380" for master in masters)
     arguments = [
         f"--name={node.name}",
         "--data-dir=/var/lib/etcd",
@@ -220,10 +220,10 @@ def kube_scheduler() -> Manifest:
     )
 
 
-def static_pods(node: Node, kube_apiserver: Manifest) -> dict[str, Manifest]:
+def static_pods(node: Node, masters: Sequence[Node], kube_apiserver: Manifest) -> dict[str, Manifest]:
     """File name to manifest, for a master's /etc/kubernetes/manifests."""
     return {
-        "etcd-pod.yaml": etcd(node),
+        "etcd-pod.yaml": etcd(node, masters),
         KUBE_APISERVER_FILE: render(kube_apiserver, node),
         "kube-controller-manager-pod.yaml": kube_controller_manager(),
         "kube-scheduler-pod.yaml": kube_scheduler(),

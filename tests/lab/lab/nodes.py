@@ -55,7 +55,7 @@ def _prepare_master(settings: Settings, node: Node, kubernetes: Path, kube_apise
         shutil.copy(settings.pki / f"{component}.kubeconfig", kubernetes / component / "kubeconfig")
     pki.write(kubernetes / "audit/policy.yaml", manifests.to_yaml(manifests.audit_policy()).encode(), 0o644)
     pki.write(kubernetes / "admission/config.yaml", manifests.to_yaml(manifests.admission()).encode(), 0o644)
-    for name, manifest in manifests.static_pods(node, kube_apiserver).items():
+    for name, manifest in manifests.static_pods(node, settings.masters, kube_apiserver).items():
         pki.write(kubernetes / "manifests" / name, manifests.to_yaml(manifest).encode())
 
 

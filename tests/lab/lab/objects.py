@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first objects of a lab's API: what a healthy OpenShift 4.21 of five nodes shows, as far as automation reads it."""
+"""The first objects of a lab's API: what a healthy OpenShift 4.21 shows, as far as automation reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from . import images
 from .pki import KUBELET_CLIENT_GROUP
 from .settings import Settings
-from .shape import API_PORT, HUB_ADDRESS, MASTERS, WORKERS, Node
+from .shape import API_PORT, HUB_ADDRESS, WORKER_COUNT, Node
 
 Object = dict[str, Any]
 
@@ -100,7 +100,7 @@ def openshift(settings: Settings) -> list[Initial]:
             {
                 "apiServerURL": settings.server_url,
                 "apiServerInternalURI": f"https://{HUB_ADDRESS}:{API_PORT}",
-                "controlPlaneTopology": "HighlyAvailable",
+                "controlPlaneTopology": "SingleReplica" if settings.master_count == 1 else "HighlyAvailable",
                 "infrastructureTopology": "HighlyAvailable",
                 "infrastructureName": settings.name,
                 "etcdDiscoveryDomain": "",
@@ -154,8 +154,8 @@ def openshift(settings: Settings) -> list[Initial]:
             )
             for name in _OPERATORS
         ),
-        pool("master", len(MASTERS), now),
-        pool("worker", len(WORKERS), now),
+        pool("master", settings.master_count, now),
+        pool("worker", WORKER_COUNT, now),
         Initial(
             "/apis/operator.openshift.io/v1/kubeapiservers",
             _resource("operator.openshift.io/v1", "KubeAPIServer", "cluster", {"managementState": "Managed"}),

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
+from .shape import API_PORT, HUB_ADDRESS, SERVICE_ADDRESS, Node
 
 KUBELET_CLIENT_GROUP = "lab:kubelet-api-admin"
 """The API servers' group towards kubelets; a ClusterRoleBinding gives it system:kubelet-api-admin."""
@@ -96,7 +96,9 @@ def kubeconfig(server: str, ca: Pair, client: Pair) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def create(directory: Path, server_url: str, admin_kubeconfig: Path, inside_url: str = INSIDE_URL) -> None:
+def create(
+    directory: Path, nodes: Sequence[Node], server_url: str, admin_kubeconfig: Path, inside_url: str = INSIDE_URL
+) -> None:
     """All keys and kubeconfigs of a lab are in `directory`, those of a node in a folder with its name."""
     ca, etcd_ca = authority("lab-ca"), authority("lab-etcd-ca")
     ca.write(directory / "ca")
@@ -114,12 +116,12 @@ def create(directory: Path, server_url: str, admin_kubeconfig: Path, inside_url:
     for component in ("kube-controller-manager", "kube-scheduler"):
         client = certificate(ca, f"system:{component}")
         write(directory / f"{component}.kubeconfig", kubeconfig(inside_url, ca, client))
-    for node in NODES:
+    for node in nodes:
         kubelet = certificate(ca, f"system:node:{node.name}", group="system:nodes", hosts=[node.name, node.address])
         kubelet.write(directory / node.name / "kubelet")
         write(directory / node.name / "kubelet.kubeconfig", kubeconfig(inside_url, ca, kubelet))
     service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-    for node in MASTERS:
+    for node in (node for node in nodes if node.master):
         own = [node.name, node.address, "127.0.0.1", "localhost"]
         certificate(ca, "kube-apiserver", client=False, hosts=[*own, HUB_ADDRESS, SERVICE_ADDRESS, *service]).write(
             directory / node.name / "apiserver"

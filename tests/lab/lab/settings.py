@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LabError
+from .shape import Node, make_nodes
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Settings:
     port: int
     time_scale: float
     cache: Path
+    master_count: int = 3
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -34,7 +36,10 @@ class Settings:
         scale = _number(environ, "LAB_TIME_SCALE", "0.1", 0.0, 100.0)
         caches = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "~").expanduser() / ".cache")
         cache = Path(environ.get("LAB_CACHE") or caches / "bound-tokens-lab").absolute()
-        return cls(name=name, port=int(port), time_scale=scale, cache=cache)
+        masters = environ.get("LAB_MASTERS") or "3"
+        if masters not in ("1", "3"):
+            raise LabError(f"LAB_MASTERS={masters!r}: 1 or 3 is needed.")
+        return cls(name=name, port=int(port), time_scale=scale, cache=cache, master_count=int(masters))
 
     def environment(self) -> dict[str, str]:
         """Variables that give a child process these same settings."""
@@ -43,7 +48,16 @@ class Settings:
             "LAB_PORT": str(self.port),
             "LAB_TIME_SCALE": str(self.time_scale),
             "LAB_CACHE": str(self.cache),
+            "LAB_MASTERS": str(self.master_count),
         }
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return make_nodes(self.master_count)
+
+    @property
+    def masters(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if node.master)
 
     @property
     def run(self) -> Path:

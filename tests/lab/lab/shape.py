@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shape of every lab: its nodes and their addresses.
+"""The shape of a lab: its nodes and their addresses.
 
 The addresses exist only inside the lab's own network namespace, so all labs use the same ones.
 """
@@ -38,6 +38,10 @@ class Node:
         return f"02:00:0a:fa:00:{10 + self.index:02x}"
 
 
-MASTERS = tuple(Node(f"master-{i}", i, master=True) for i in range(3))
-WORKERS = tuple(Node(f"worker-{i}", len(MASTERS) + i, master=False) for i in range(2))
-NODES = MASTERS + WORKERS
+WORKER_COUNT = 2
+
+
+def make_nodes(master_count: int) -> tuple[Node, ...]:
+    """The masters, and after them the workers."""
+    masters = [Node(f"master-{i}", i, master=True) for i in range(master_count)]
+    return *masters, *(Node(f"worker-{i}", master_count + i, master=False) for i in range(WORKER_COUNT))

@@ -15,7 +15,7 @@ from . import cluster, gates, supervisor, without_nodes
 from .api import Api, ApiError, Unreachable
 from .errors import LabError
 from .settings import Settings
-from .shape import API_PORT, MASTERS, NODES
+from .shape import API_PORT
 
 
 def require_running(settings: Settings) -> int:
@@ -47,12 +47,12 @@ def _node_rows(settings: Settings) -> list[tuple[str, ...]]:
         found = {}
     rows: list[tuple[str, ...]] = [("NODE", "READY", "BOOT", "API SERVER", "SESSIONS")]
     servers = _balancer(settings).get("servers", {})
-    for node in NODES:
+    for node in settings.nodes:
         seen = found.get(node.name, {}).get("status", {})
         ready = next((c["status"] for c in seen.get("conditions", []) if c["type"] == "Ready"), "?")
         boot = (gates.boot_id_of(settings, node.name) or "?").partition("-")[0]
-        server = servers.get(f"{node.address}:{API_PORT}") if node in MASTERS else None
-        health = "" if node not in MASTERS else "in" if server and server["healthy"] else "out"
+        server = servers.get(f"{node.address}:{API_PORT}") if node.master else None
+        health = "" if not node.master else "in" if server and server["healthy"] else "out"
         rows.append((node.name, ready, boot, health, str(server["sessions"]) if server else ""))
     return rows
 
@@ -84,21 +84,21 @@ def execute(settings: Settings, node: str, command: Sequence[str]) -> None:
     pid = require_running(settings)
     if node == "hub":
         where = ["--target", str(pid), "--net"]
-    elif node in (known.name for known in NODES):
+    elif node in (known.name for known in settings.nodes):
         try:
             init = (settings.node(node) / "init.pid").read_text()
         except FileNotFoundError:
             raise LabError(f"{node} is not running.") from None
         where = ["--target", init, "--all"]
     else:
-        raise LabError(f"No node {node!r}: use hub, {', '.join(known.name for known in NODES)}.")
+        raise LabError(f"No node {node!r}: use hub, {', '.join(known.name for known in settings.nodes)}.")
     os.execvp("nsenter", ["nsenter", *where, *(command or ["sh"])])  # noqa: S606
 
 
 def _log_files(settings: Settings) -> dict[str, Path]:
     """Name to file: the lab's own programs, and NODE/PROGRAM for what runs in nodes."""
     files = {file.stem: file for file in settings.run.glob("*.log")}
-    for node in NODES:
+    for node in settings.nodes:
         folder = settings.node(node.name) / "var/log"
         files |= {f"{node.name}/{file.stem}": file for file in folder.glob("*.log")}
         if (audit := folder / "kube-apiserver/audit.log").exists():

@@ -26,7 +26,7 @@ from . import balancer, boxes, reaper, simulation, without_nodes
 from .cgroups import Cgroups
 from .processes import DIE_WITH_PARENT
 from .settings import Settings
-from .shape import API_PORT, HUB_ADDRESS, MASTERS, NODES, SERVICE_ADDRESS
+from .shape import API_PORT, HUB_ADDRESS, SERVICE_ADDRESS
 
 log = logging.getLogger("supervisor")
 
@@ -139,13 +139,13 @@ def _jobs_with_nodes(settings: Settings, children: _Children, base: Path, outsid
     boxes.make_hub([f"{HUB_ADDRESS}/24", f"{SERVICE_ADDRESS}/32"])
     inside = [(HUB_ADDRESS, API_PORT), (SERVICE_ADDRESS, 443), ("127.0.0.1", settings.port)]
     listeners = [outside, *(balancer.listen(host, port) for host, port in inside)]
-    balance = _balancer_command(settings, listeners, [f"{master.address}:{API_PORT}" for master in MASTERS])
+    balance = _balancer_command(settings, listeners, [f"{master.address}:{API_PORT}" for master in settings.masters])
     return [
         lambda: children.keep("balancer", balance, listeners),
         lambda: _keep_operator(settings, children),
         lambda: _keep_simulation(settings, children),
-        lambda: _keep_standins(settings, children, [f"{master.name}={master.address}" for master in MASTERS]),
-        *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in NODES),
+        lambda: _keep_standins(settings, children, [f"{master.name}={master.address}" for master in settings.masters]),
+        *(boxes.Box(node, settings.node(node.name), base, cgroups).run for node in settings.nodes),
     ]
 
 

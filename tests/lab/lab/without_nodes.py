@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A lab on a machine that cannot run nodes: the control plane's programs as ordinary processes on loopback.
 
-They run with the flags of the static pods, other paths and ports aside: one etcd, three API servers, one controller manager,
-one scheduler. What it lacks is everything that needs a kubelet: pods that run, rollouts, reboots.
+They run with the flags of the static pods, other paths and ports aside: one etcd, an API server for each master, one
+controller manager, one scheduler. What it lacks is everything that needs a kubelet: pods that run, rollouts, reboots.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from . import manifests, nodes
 from .binaries import Program
 from .settings import Settings
-from .shape import MASTERS
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Plan:
 
 def prepare(settings: Settings, programs: Mapping[str, Program], kube_apiserver: manifests.Manifest) -> None:
     """The files of the masters are there, and the plan is written down."""
-    for master in MASTERS:
+    for master in settings.masters:
         nodes.prepare(settings, master, None, kube_apiserver)
     _file(settings).write_text(json.dumps(asdict(_plan(settings, programs, kube_apiserver)), indent=1))
 
@@ -48,9 +47,9 @@ def _file(settings: Settings) -> Path:
 
 
 def _plan(settings: Settings, programs: Mapping[str, Program], kube_apiserver: manifests.Manifest) -> Plan:
-    etcd_port, peer_port, manager_port, scheduler_port, *server_ports = _free_ports(4 + len(MASTERS))
+    etcd_port, peer_port, manager_port, scheduler_port, *server_ports = _free_ports(4 + settings.master_count)
     client, peer = f"https://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{peer_port}"
-    first = MASTERS[0]
+    first = settings.masters[0]
 
     def command(program: str, manifest: manifests.Manifest, master: str, **flags: object) -> list[str]:
         return _relocate(str(programs[program].path), manifest, settings.node(master), flags)
@@ -58,7 +57,7 @@ def _plan(settings: Settings, programs: Mapping[str, Program], kube_apiserver: m
     commands = {
         "etcd": command(
             "etcd",
-            manifests.etcd(first),
+            manifests.etcd(first, [first]),
             first.name,
             listen_client_urls=client,
             advertise_client_urls=client,
@@ -72,7 +71,7 @@ def _plan(settings: Settings, programs: Mapping[str, Program], kube_apiserver: m
         ),
         "kube-scheduler": command("kube-scheduler", manifests.kube_scheduler(), first.name, secure_port=scheduler_port),
     }
-    for master, port in zip(MASTERS, server_ports, strict=True):
+    for master, port in zip(settings.masters, server_ports, strict=True):
         commands[f"kube-apiserver-{master.name}"] = command(
             "kube-apiserver",
             manifests.render(kube_apiserver, master),

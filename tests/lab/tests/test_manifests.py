@@ -4,8 +4,9 @@ from __future__ import annotations
 import pytest
 import yaml
 from lab import manifests
-from lab.shape import MASTERS
+from lab.shape import make_nodes
 
+MASTERS = make_nodes(3)[:3]
 OLD, NEW = "https://kubernetes.default.svc", "https://issuer.example.com"
 
 
@@ -57,18 +58,25 @@ def test_the_audit_log_is_where_the_kubelet_serves_it() -> None:
 
 @pytest.mark.parametrize("master", MASTERS, ids=lambda master: master.name)
 def test_static_pods_become_the_expected_mirror_pods(master: manifests.Node) -> None:
-    pods = manifests.static_pods(master, manifests.kube_apiserver_template()).values()
+    pods = manifests.static_pods(master, MASTERS, manifests.kube_apiserver_template()).values()
     found = {(pod["metadata"]["namespace"], f"{pod['metadata']['name']}-{master.name}") for pod in pods}
     assert found == set(manifests.mirror_pods(master))
 
 
 def test_every_mount_has_its_volume() -> None:
-    for pod in manifests.static_pods(MASTERS[0], manifests.kube_apiserver_template()).values():
+    for pod in manifests.static_pods(MASTERS[0], MASTERS, manifests.kube_apiserver_template()).values():
         mounts = {mount["name"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
         assert mounts == {volume["name"] for volume in pod["spec"]["volumes"]}
 
 
 def test_etcd_members_agree_on_the_cluster_and_use_their_own_address() -> None:
-    members = [manifests.etcd(master) for master in MASTERS]
+    members = [manifests.etcd(master, MASTERS) for master in MASTERS]
     assert len({tuple(manifests.flag_values(member, "initial-cluster")) for member in members}) == 1
     assert [manifests.flag_values(member, "name") for member in members] == [[master.name] for master in MASTERS]
+
+
+def test_a_single_etcd_is_a_cluster_of_its_own() -> None:
+    [master] = MASTERS[:1]
+    assert manifests.flag_values(manifests.etcd(master, [master]), "initial-cluster") == [
+        f"{master.name}=https://{master.address}:2380"
+    ]

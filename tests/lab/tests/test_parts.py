@@ -14,7 +14,6 @@ from lab import cache, cgroups, gates, images, manifests, objects, versions, wit
 from lab.binaries import _program_name, _sources
 from lab.errors import LabError
 from lab.settings import Settings
-from lab.shape import NODES
 
 V1 = """\
 30 23 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
@@ -95,17 +94,19 @@ def test_the_last_look_comes_after_the_deadline() -> None:
     assert answers == []
 
 
-def test_objects_describe_the_shape() -> None:
-    settings = Settings.from_environment({"HOME": "/h", "LAB_PORT": "7501"})
+@pytest.mark.parametrize(("masters", "topology"), [("3", "HighlyAvailable"), ("1", "SingleReplica")])
+def test_objects_describe_the_shape(masters: str, topology: str) -> None:
+    settings = Settings.from_environment({"HOME": "/h", "LAB_PORT": "7501", "LAB_MASTERS": masters})
     by_kind = {(thing.body["kind"], thing.name): thing for thing in objects.openshift(settings)}
     assert by_kind["Authentication", "cluster"].body["spec"] == {}
     assert by_kind["KubeAPIServer", "cluster"].status is None
     infrastructure = by_kind["Infrastructure", "cluster"].status
     assert infrastructure
     assert infrastructure["apiServerURL"] == "https://127.0.0.1:7501"
-    pools = [thing.status for (kind, _unused), thing in by_kind.items() if kind == "MachineConfigPool"]
-    machines = [status["machineCount"] for status in pools if status]
-    assert sum(machines) == len(NODES)
+    assert infrastructure["controlPlaneTopology"] == topology
+    pools = {name: thing.status for (kind, name), thing in by_kind.items() if kind == "MachineConfigPool"}
+    machines = {name: status["machineCount"] for name, status in pools.items() if status}
+    assert machines == {"master": int(masters), "worker": 2}
 
 
 def test_cgroup_v2_is_one_hierarchy_with_all_controllers_needed() -> None:

@@ -22,13 +22,22 @@ def test_cache_home_and_cache_win_in_this_order() -> None:
 
 
 def test_empty_variables_count_as_unset() -> None:
-    empty = dict.fromkeys(("LAB_NAME", "LAB_PORT", "LAB_TIME_SCALE", "LAB_CACHE", "XDG_CACHE_HOME"), "")
+    empty = dict.fromkeys(("LAB_NAME", "LAB_PORT", "LAB_TIME_SCALE", "LAB_CACHE", "LAB_MASTERS", "XDG_CACHE_HOME"), "")
     assert Settings.from_environment({"HOME": "/h"} | empty) == Settings.from_environment({"HOME": "/h"})
 
 
 def test_children_get_the_same_settings() -> None:
-    settings = Settings.from_environment({"LAB_NAME": "two", "LAB_PORT": "7444", "LAB_TIME_SCALE": "1", "HOME": "/h"})
+    environment = {"LAB_NAME": "two", "LAB_PORT": "7444", "LAB_TIME_SCALE": "1", "LAB_MASTERS": "1", "HOME": "/h"}
+    settings = Settings.from_environment(environment)
     assert Settings.from_environment(settings.environment()) == settings
+
+
+def test_the_number_of_masters_is_a_choice() -> None:
+    settings = Settings.from_environment({"HOME": "/h", "LAB_MASTERS": "1"})
+    assert [node.name for node in settings.nodes] == ["master-0", "worker-0", "worker-1"]
+    assert [node.name for node in settings.masters] == ["master-0"]
+    assert len({node.address for node in settings.nodes}) == 3
+    assert len(Settings.from_environment({"HOME": "/h"}).masters) == 3
 
 
 def test_two_labs_share_only_caches() -> None:
@@ -48,6 +57,7 @@ def test_two_labs_share_only_caches() -> None:
         ("LAB_PORT", "0"),
         ("LAB_PORT", "70000"),
         ("LAB_PORT", "7443.5"),
+        ("LAB_MASTERS", "2"),
         ("LAB_TIME_SCALE", "-1"),
         ("LAB_TIME_SCALE", "fast"),
         ("LAB_TIME_SCALE", "nan"),

@@ -13,7 +13,6 @@ import pytest
 from kubernetes import client, config, stream
 from lab import boxes, gates, manifests, supervisor
 from lab.api import Api
-from lab.shape import MASTERS, NODES
 
 from .conftest import Lab, eventually
 
@@ -30,21 +29,22 @@ def test_up_prints_the_kubeconfig_last_and_twice_changes_nothing(lab: Lab) -> No
     assert supervisor.running(lab.settings) == before
 
 
-def test_the_api_shows_openshift_on_five_nodes(running: Lab) -> None:
+def test_the_api_shows_openshift_on_its_nodes(running: Lab) -> None:
     api = running.api()
-    assert {node["metadata"]["name"] for node in api.items("/api/v1/nodes")} == {node.name for node in NODES}
-    assert gates.static_pods_ready(api) == []
+    expected = {node.name for node in running.settings.nodes}
+    assert {node["metadata"]["name"] for node in api.items("/api/v1/nodes")} == expected
+    assert gates.static_pods_ready(api, running.settings) == []
     operators = api.items("/apis/config.openshift.io/v1/clusteroperators")
     assert "kube-apiserver" in {operator["metadata"]["name"] for operator in operators}
     version = api.get("/apis/config.openshift.io/v1/clusterversions/version")
     assert version["status"]["desired"]["version"].startswith("4.21.")
     pools = api.items("/apis/machineconfiguration.openshift.io/v1/machineconfigpools")
-    assert [pool["status"]["machineCount"] for pool in pools] == [3, 2]
+    assert [pool["status"]["machineCount"] for pool in pools] == [running.settings.master_count, 2]
 
 
 def test_every_api_server_runs_what_its_manifest_says(running: Lab) -> None:
     pods = running.api().items("/api/v1/namespaces/openshift-kube-apiserver/pods?labelSelector=apiserver%3Dtrue")
-    assert len(pods) == len(MASTERS)
+    assert len(pods) == running.settings.master_count
     for pod in pods:
         issuers = manifests.flag_values(pod, "service-account-issuer")
         assert manifests.flag_values(pod, "api-audiences") == [",".join(issuers)]
@@ -77,15 +77,15 @@ def test_a_pod_on_a_worker_reads_its_projected_token(running: Lab) -> None:
 def test_the_audit_log_is_readable_through_the_kubelet(running: Lab) -> None:
     config.load_kube_config(str(running.settings.kubeconfig))
     core = client.CoreV1Api()
-    text = core.connect_get_node_proxy_with_path(MASTERS[0].name, "logs/kube-apiserver/audit.log")
+    text = core.connect_get_node_proxy_with_path(running.settings.masters[0].name, "logs/kube-apiserver/audit.log")
     event = json.loads(text.splitlines()[0])
     assert event["kind"] == "Event"
     assert event["level"] == "Metadata"
 
 
-@pytest.mark.parametrize("node", ["worker-0", "master-1"])
-def test_a_reboot_gives_a_new_boot_id_and_the_lab_recovers(running: Lab, node: str) -> None:
-    api = running.api()
+@pytest.mark.parametrize("place", [1, -1], ids=["second", "last"])
+def test_a_reboot_gives_a_new_boot_id_and_the_lab_recovers(running: Lab, place: int) -> None:
+    api, node = running.api(), running.settings.nodes[place].name
     before, restarts = gates.boot_id_of(running.settings, node), _restarts(api, node)
     running.run("exec", node, "systemctl", "reboot", check=False)  # the reboot ends the command too
     eventually(lambda: gates.boot_id_of(running.settings, node) != before, 30)
@@ -93,7 +93,7 @@ def test_a_reboot_gives_a_new_boot_id_and_the_lab_recovers(running: Lab, node: s
     seen = api.get(f"/api/v1/nodes/{node}")["status"]["nodeInfo"]["bootID"]
     assert seen == gates.boot_id_of(running.settings, node) != before
     eventually(lambda: _all_greater(_restarts(api, node), restarts), 90)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api)) == [], 60)
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [], 60)
 
 
 def test_a_node_without_power_stays_down_until_it_is_let_go(running: Lab) -> None:
@@ -111,7 +111,7 @@ def test_a_node_without_power_stays_down_until_it_is_let_go(running: Lab) -> Non
 def test_a_manifest_that_a_pod_replaces_restarts_the_static_pod(running: Lab) -> None:
     """What an installer pod does: a new file in the node's folder, by a hostPath mount."""
     api = running.api()
-    master = MASTERS[2]
+    master = running.settings.masters[-1]
     pod = "/api/v1/namespaces/openshift-kube-scheduler/pods/" + f"openshift-kube-scheduler-{master.name}"
     before = api.get(pod)["metadata"]["uid"]
     folder = manifests.MANIFESTS
@@ -126,7 +126,7 @@ def test_a_manifest_that_a_pod_replaces_restarts_the_static_pod(running: Lab) ->
         return not found and api.get(pod)["metadata"]["labels"]["revision"] == "77"
 
     eventually(replaced, 60)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api)) == [], 60)
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [], 60)
 
 
 def test_the_balancer_and_the_operator_come_back(running: Lab) -> None:

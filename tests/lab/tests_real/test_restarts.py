@@ -134,7 +134,7 @@ def test_a_fault_that_does_not_exist_is_refused(running: Lab) -> None:
 def _wait_until_whole(settings: Settings) -> None:
     api = Api(settings)
     eventually(lambda: gates.look(lambda: gates.nodes_ready(api, settings)) == [], 90)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api)) == [], 90)
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, settings)) == [], 90)
 
 
 def _ready(lab: Lab, node: str) -> str:

@@ -75,7 +75,7 @@ def test_an_evicted_guard_comes_back_when_the_node_may_be_scheduled_to(running: 
     api.request("POST", f"{path}/eviction", eviction)
     eventually(lambda: gates.look(lambda: ["there"] if api.get(path) else [])[0] != "there", 30)
     api.merge(f"{NODES}/master-2", {"spec": {"unschedulable": None}})
-    eventually(lambda: gates.look(lambda: gates.standins_reported(api)) == [], 60)
+    eventually(lambda: gates.look(lambda: gates.standins_reported(api, running.settings)) == [], 60)
     assert api.get(path)["metadata"]["uid"] != before
 
 

@@ -80,7 +80,8 @@ class StandIns:
         """Never ends: looks when something has changed, and each second."""
         for path in ("/api/v1/nodes", pools.POOLS, *(_pods(guard) for guard in guards.GUARDS)):
             self._copies.keep(path)
-        watched = [self._tend_pools, self._guard] if self._members else [self._tend_pools]
+        # As on OpenShift, a single control-plane node has no guards: nobody could stand in for it.
+        watched = [self._tend_pools, self._guard] if len(self._members) > 1 else [self._tend_pools]
         problems: dict[str, str] = {}
         asked = 0.0
         while True:

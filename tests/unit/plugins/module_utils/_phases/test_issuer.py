@@ -272,7 +272,7 @@ def test_without_openshift_the_place_is_told(microshift, words):
 def test_the_window_and_the_keys_are_told(keys, discovery, agree):
     cluster = FakeCluster(trusted=(A, B))
     cluster.keys, cluster.discovery = keys, discovery
-    found = describe_issuer(cluster, probe=Probe())
+    found = describe_issuer(cluster, probe=Probe(), clock=Clock())
     assert found["keys_agree"] is agree
     assert found["former"] == [{"name": B, "expires": EXPIRY, "seconds_left": 23 * 3600}]
     assert (found["next_rollout_at"], found["seconds_left"], found["read_at"]) == (
@@ -281,13 +281,61 @@ def test_the_window_and_the_keys_are_told(keys, discovery, agree):
         "2026-11-22T08:00:00Z",
     )
     assert (found["token_issuer"], found["token_key_id"], found["trusts_former"]) == (A, "k1", True)
-    assert describe_issuer(cluster, probe=None)["keys_agree"] is None
+    assert describe_issuer(cluster, probe=None, clock=Clock())["keys_agree"] is None
 
 
 def test_a_release_without_former_issuers_is_told():
     cluster = FakeCluster()
     cluster.entries = []
-    found = describe_issuer(cluster, probe=None)
+    found = describe_issuer(cluster, probe=None, clock=Clock())
     assert (found["trusts_former"], found["former"], found["next_rollout_at"]) == (False, [], None)
     cluster.observed, cluster.reacts = [A], False
     assert [f["check"] for f in apply(cluster, check_mode=True)["preflight"]] == ["trust"]
+
+
+class Faltering(FakeCluster):
+    """Gives no answer to one request, by its number; a write is not counted."""
+
+    def __init__(self, number, **more):
+        super().__init__(**more)
+        self.left = number
+
+    def count(self):
+        self.left -= 1
+        if self.left == 0:
+            raise failure(0)
+
+    def require(self, *arguments):
+        self.count()
+        return super().require(*arguments)
+
+    def get(self, *arguments):
+        self.count()
+        return super().get(*arguments)
+
+    def server_time(self):
+        self.count()
+        return super().server_time()
+
+
+@pytest.mark.parametrize("number", range(3, 8))
+def test_the_issuer_is_told_although_an_api_server_goes_away(number):
+    cluster = Faltering(number)
+    assert describe_issuer(cluster, probe=None, clock=Clock()) == describe_issuer(
+        FakeCluster(), probe=None, clock=Clock()
+    )
+
+
+@pytest.mark.parametrize("number", range(3, 12))
+@pytest.mark.parametrize("change", [{}, {"wanted": A, "revoke_former": True}])
+def test_the_issuer_is_set_although_an_api_server_goes_away(number, change):
+    cluster, whole = Faltering(number, trusted=(A, "https://f.example")), FakeCluster(trusted=(A, "https://f.example"))
+    assert apply(cluster, **change) == apply(whole, **change)
+    assert cluster.writes == whole.writes != []
+
+
+def test_a_cluster_that_never_answers_is_told_at_once():
+    with pytest.raises(ApiError, match="no answer from h"):
+        apply(Faltering(1))
+    with pytest.raises(ApiError, match="no answer from h"):
+        describe_issuer(Faltering(1), probe=None, clock=Clock())

@@ -364,7 +364,7 @@ def test_a_budget_that_allows_later_is_waited_for_and_told():
     assert (
         told[0] == "w0: shop/web-w0 may not go yet: the disruption budget web needs 3 healthy pods and has 3 currently"
     )
-    assert re.search(r', waiting 6\d s$', told[-1])
+    assert re.search(r", waiting 6\d s$", told[-1])
     assert len(told) == 3
 
 

@@ -12,7 +12,10 @@ import pytest
 import recording
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, WaitFailed, WaitTimedOut
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.rollout import wait_for_rollout
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.rollout import (
+    look_at_rollout,
+    wait_for_rollout,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.patience import Patience
 from recording import ALL_DONE, EDIT
 
@@ -211,6 +214,32 @@ def test_cluster_operators_are_waited_for_where_asked():
     assert wait(played, operators=True)["complete"]
 
 
+@pytest.mark.parametrize("gone", ["master-1", "master-2"], ids=["in flight", "not begun"])
+def test_a_control_plane_node_that_is_replaced_meanwhile_is_waited_for(gone):
+    """It leaves the list in the middle of the rollout; a minute later a new one comes, which has no revision yet."""
+
+    def replaced(state):
+        found, when = copy.deepcopy(state.kube_apiserver), state.moment.strftime("%H:%M:%S")
+        nodes = found["status"]["nodeStatuses"] or []
+        if "07:54:01" <= when < "07:54:30":
+            nodes[:] = [n for n in nodes if n["nodeName"] != gone]
+        elif when >= "07:54:30":
+            nodes[:] = [{**n, "nodeName": "master-9"} if n["nodeName"] == gone else n for n in nodes]
+        return state._replace(kube_apiserver=found)
+
+    played, lines = quiet(STARTS[0]), []
+    played.states = [replaced(s) for s in played.states]
+    record = wait(played, say=lines.append)
+    assert record["complete"]
+    assert 0 <= played.now - TRUE_END <= 1.1
+    assert sorted(n["name"] for n in record["nodes"]) == sorted(
+        {"master-0", "master-1", "master-2", "master-9"} - {gone}
+    )
+    assert {n["revision"] for n in record["nodes"]} == {record["revision"]}
+    assert f"{gone}: is no control-plane node any more" in lines
+    assert any(line.startswith("master-9: at revision 2") for line in lines)
+
+
 def test_an_edit_by_somebody_else_ends_the_wait():
     played = Played(TRUE_END, [s for s in STATES if s.moment < ALL_DONE or s.moment >= EDIT])
     with pytest.raises(WaitFailed, match="somebody has changed it") as caught:
@@ -231,6 +260,20 @@ def test_api_servers_that_are_away_for_a_while_are_borne(status):
     played.require = fail
     assert wait(played)["complete"]
     assert 0 <= played.now - TRUE_END <= 1.1
+
+
+def test_one_look_is_taken_when_an_api_server_answers_again():
+    played = quiet()
+    require, back = played.require, TRUE_END + 60
+
+    def fail(*arguments, **options):
+        if played.now < back:
+            raise api_error(0)
+        return require(*arguments, **options)
+
+    played.require = fail
+    assert look_at_rollout(played, WANTED, probe=None, clock=played)["complete"]
+    assert played.now >= back
 
 
 def test_an_operator_that_does_nothing_ends_the_wait():
