@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ _COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Pod": "/api/v1/namespaces/{}/pods",
+    "Service": "/api/v1/namespaces/{}/services",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
@@ -34,13 +35,18 @@ _PATIENCE = 120.0
 
 def apply_file(settings: Settings, path: Path, say: Progress) -> None:
     """Every object of the List in the file exists, and the pods of its workloads are Ready."""
-    api = Api(settings)
     documents = yaml.safe_load(path.read_text(encoding="utf-8"))["items"]
+    apply_objects(settings, documents)
+    say(f"{len(documents)} objects of {path.name} are applied, their pods are Ready")
+
+
+def apply_objects(settings: Settings, documents: Sequence[Object]) -> None:
+    """Likewise for objects that are at hand."""
+    api = Api(settings)
     for document in documents:
         # a namespace's default service account comes a moment later, and pods are refused until then
         gates.wait(f"{document['kind']} {document['metadata']['name']}", partial(_apply, api, document), 30, _alive)
     gates.wait("workloads", lambda: list(_find_missing(api, documents)), _PATIENCE, _alive)
-    say(f"{len(documents)} objects of {path.name} are applied, their pods are Ready")
 
 
 def _apply(api: Api, document: Object) -> list[str]:

@@ -15,6 +15,9 @@ from .go import Go
 from .progress import Say
 from .versions import GO_MODULES
 
+_OWN = ("pause", "web")
+"""The lab's own programs."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -64,7 +67,7 @@ def _sources() -> dict[str, _Source]:
     return {
         **{name: _Source("kubernetes", f"k8s.io/kubernetes/cmd/{name}", kubernetes) for name in commands},
         "etcd": _Source("etcd", "go.etcd.io/etcd/server/v3", versions.etcd()),
-        "pause": _Source("pause", "bound-tokens.invalid/lab/pause", "v1"),
+        **{name: _Source(name, f"bound-tokens.invalid/lab/{name}", "v1") for name in _OWN},
     }
 
 
@@ -83,7 +86,7 @@ def _provide(sources: dict[str, _Source], caches: Path, go: Go, say: Say) -> dic
     found: dict[str, Program] = {}
     missing: dict[str, dict[str, _Source]] = {}
     for name, source in sources.items():
-        program = None if name == "pause" else _on_machine(name, source.version)
+        program = None if name in _OWN else _on_machine(name, source.version)
         built = caches / "bin" / source.key / name
         if program:
             say(f"{name}: using {program.path} ({program.version})")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 PAUSE = "lab.local/pause:1"
 SHELL = "lab.local/shell:1"
+WEB = "lab.local/web:1"
 ETCD = "lab.local/etcd:1"
 KUBE_APISERVER = "lab.local/kube-apiserver:1"
 KUBE_CONTROLLER_MANAGER = "lab.local/kube-controller-manager:1"
@@ -44,6 +45,7 @@ def definitions(programs: Mapping[str, Path], busybox: Path) -> list[Image]:
     return [
         Image(PAUSE, ["/usr/bin/pause"], {"usr/bin/pause": programs["pause"]}),
         Image(SHELL, _FOREVER, {"bin/busybox": busybox}, links, user="65534"),
+        Image(WEB, ["/usr/bin/web"], {"usr/bin/web": programs["web"]}, user="65534"),
         *(
             Image(reference, [f"/usr/bin/{name}"], {f"usr/bin/{name}": programs[name]})
             for name, reference in (

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from . import balancer, boxes, reaper, simulation, without_nodes
 from .cgroups import Cgroups
-from .processes import DIE_WITH_PARENT
+from .processes import DIE_WITH_PARENT, python_path
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, SERVICE_ADDRESS
 
@@ -37,7 +37,7 @@ def start(settings: Settings, base: Path | None, listener: socket.socket) -> sub
     Without a base it runs the plan of a lab without nodes.
     """
     reading, writing = os.pipe()
-    environment = os.environ | settings.environment() | {"PYTHONPATH": _python_path()}
+    environment = os.environ | settings.environment() | {"PYTHONPATH": python_path()}
     namespaces = ["unshare", "--net", "--mount", "--propagation", "private"] if base else []
     command = [*namespaces, sys.executable, "-m", "lab.supervisor"]
     try:
@@ -63,13 +63,6 @@ def start(settings: Settings, base: Path | None, listener: socket.socket) -> sub
     finally:
         os.close(reading)
         os.close(writing)
-
-
-def _python_path() -> str:
-    """Where this package and all that it imports are found from any working directory."""
-    here = Path(__file__).resolve().parent.parent
-    given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return os.pathsep.join([str(here), *(str(Path(path).absolute()) for path in given)])
 
 
 def running(settings: Settings) -> int | None:

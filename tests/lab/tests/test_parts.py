@@ -36,7 +36,7 @@ def test_versions_come_from_the_pinned_modules() -> None:
 
 def test_programs_of_one_module_are_built_together() -> None:
     sources = _sources()
-    assert len({source.key for source in sources.values()}) == 3
+    assert len({source.key for source in sources.values()}) == 4
     assert {_program_name(source.package) for source in sources.values()} == {*sources, "server"} - {"etcd"}
 
 

@@ -1,0 +1,3 @@
+module bound-tokens.invalid/lab/web
+
+go 1.24.0
