@@ -99,17 +99,27 @@ def parse_nodes(config_map: Mapping[str, Any] | None, where: str) -> NodeRecord 
             name: NodeProgress(**{**p, "step": Step(p["step"]), "unwell": tuple(p["unwell"])})
             for name, p in found["nodes"].items()
         }
-        return NodeRecord(
+        record = NodeRecord(
             run_id=found["run_id"],
             is_named=found["is_named"],
             begun_at=found["begun_at"],
             nodes=nodes,
             former_ids=tuple(found["former_ids"]),
         )
+        _require_sound(record)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CollectionError(
             f"The record of node restarts in {where} is damaged; look at it, and delete the ConfigMap to begin anew."
         ) from None
+    return record
+
+
+def _require_sound(record: NodeRecord) -> None:
+    """Raise TypeError or ValueError for a value that would be taken for something else later on."""
+    if not all(isinstance(t, str) for t in (*record.names, *(p.boot_id for p in record.nodes.values()))):
+        raise TypeError
+    for moment in (record.begun_at, *(p.restarted_at for p in record.nodes.values())):
+        parse_time(moment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +165,7 @@ def judge_step(node: NodeFacts | None, progress: NodeProgress, run_ids: frozense
         return progress.step
     if node is None:
         return Step.GONE
-    has_restarted = node.boot_id != progress.boot_id
+    has_restarted = bool(node.boot_id and progress.boot_id) and node.boot_id != progress.boot_id
     if node.mark is None or node.mark.run_id not in run_ids:
         return Step.DONE if has_restarted else Step.PLANNED
     if has_restarted:
