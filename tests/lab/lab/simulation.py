@@ -20,6 +20,7 @@ from .errors import LabError
 from .go import Go
 from .progress import Say
 from .settings import Settings
+from .standins.pools import POOLS
 
 ANNOTATION = "kwok.x-k8s.io/node"
 LABEL = "lab.local/simulated"
@@ -61,7 +62,7 @@ def name(index: int) -> str:
     return f"sim-{index:03}"
 
 
-def pool_name(index: int) -> str:
+def pool_name(index: int | str) -> str:
     return f"sim-pool-{index}"
 
 
@@ -79,6 +80,10 @@ def simulate(settings: Settings, request: Request, say: Say, alive: Callable[[],
         api.request("POST", _NODES, node(wanted[each], request))
     for each in sorted(present - wanted.keys()):
         api.request("DELETE", f"{_NODES}/{each}")
+    if not wanted:
+        for pool in api.items(POOLS):
+            if pool["metadata"]["name"].startswith(pool_name("")):
+                api.request("DELETE", f"{POOLS}/{pool['metadata']['name']}")
 
     def without_lease() -> list[str]:
         leases = {lease["metadata"]["name"] for lease in api.items("/apis/coordination.k8s.io/v1/leases")}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lab import gates, simulation
 from lab.api import Api, ApiError
+from lab.standins import pools
 
 from .conftest import Lab, eventually
 
@@ -26,6 +27,7 @@ def simulated(lab: Lab) -> Iterator[Lab]:
     yield lab
     lab.run("simulate", "0")
     assert _simulated(lab.api()) == {}
+    assert [pool["metadata"]["name"] for pool in lab.api().items(pools.POOLS)] == ["master", "worker"]
 
 
 def test_all_are_ready_and_stay_so_and_real_nodes_are_left_alone(simulated: Lab) -> None:
@@ -34,6 +36,18 @@ def test_all_are_ready_and_stay_so_and_real_nodes_are_left_alone(simulated: Lab)
     assert len(nodes) == COUNT
     assert {_ready(node) for node in nodes.values()} == {"True"}
     assert gates.nodes_ready(simulated.api(), simulated.settings) == []
+
+
+def test_they_are_in_pools_of_their_own(simulated: Lab) -> None:
+    api = simulated.api()
+    counts = ("machineCount", "readyMachineCount")
+
+    def find_counts() -> dict[str, list[int]]:
+        found = {pool["metadata"]["name"]: pool["status"] for pool in api.items(pools.POOLS) if "status" in pool}
+        return {name: [status[count] for count in counts] for name, status in found.items()}
+
+    wanted = {"master": [3, 3], "worker": [2, 2], "sim-pool-0": [100, 100], "sim-pool-1": [100, 100]}
+    eventually(lambda: find_counts() == wanted, 60)
 
 
 def test_pods_become_ready_and_go_quickly(simulated: Lab) -> None:
