@@ -21,6 +21,7 @@ DOORS = {
     "urllib3": "_client/*",
     "websocket": "_client/*",
     "yaml": "_client/*",
+    "jmespath": "_client/*",
     "ansible.module_utils.basic": "_module.py",
 }
 PURE = ["_errors.py", "_model.py", "_claims.py", "_options.py", "_plan/*"]

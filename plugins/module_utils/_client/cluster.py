@@ -237,9 +237,10 @@ class Cluster:
             content_type="application/merge-patch+json",
         )
 
-    def get_document(self, path: str) -> dict[str, Any]:
-        """Return a JSON object that is served outside the API groups, such as /openid/v1/jwks."""
-        return self._send("get", path, "get", path, header_params={"Accept": DOCUMENT_TYPES})[0]
+    def get_document(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return a JSON object by its path: one outside the API groups, such as /openid/v1/jwks, or of a kind of others."""
+        given = list((query or {}).items())
+        return self._send("get", path, "get", path, query_params=given, header_params={"Accept": DOCUMENT_TYPES})[0]
 
     def server_time(self) -> datetime | None:
         """Return the time on an API server's clock, in whole seconds; None when it does not tell."""

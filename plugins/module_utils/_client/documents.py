@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: may change without notice.
-"""Documents outside the cluster."""
+"""Documents and probes outside the cluster."""
 
 from __future__ import annotations
 
@@ -56,11 +56,37 @@ def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: flo
     raise CollectionError(f"{url} is redirected more than {MAX_REDIRECTS} times")
 
 
-def _outside_pool(url: str, ca_cert: str | None, proxy: str | None) -> Any:
+def fetch_status(url: str, *, ca_cert: str | None, validate_certs: bool, timeout: float) -> int:
+    """Return the HTTP status with which an address outside the cluster answers; a redirect is an answer, too.
+
+    Nothing of the cluster's is used, and nothing but the answer's head is read. ``timeout`` is in seconds, for the
+    connection and for each piece of the head. Raises CollectionError where there is no answer.
+    """
+    try:
+        with _outside_pool(url, ca_cert, None, validate_certs=validate_certs) as pool:
+            answer = pool.request(
+                "GET",
+                url,
+                headers={"User-Agent": "bound_tokens.openshift"},
+                timeout=urllib3.Timeout(total=timeout),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            status = int(answer.status)
+            answer.close()
+            return status
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise CollectionError(f"{url} does not answer: {find_connection_words(error).rstrip('.')}") from None
+
+
+def _outside_pool(url: str, ca_cert: str | None, proxy: str | None, *, validate_certs: bool = True) -> Any:
     """Return a pool without anything of the cluster's. Without ``proxy``, the environment's is used."""
-    host = urlsplit(url).hostname or ""
-    proxy = proxy or (None if proxy_bypass(host) else getproxies().get("https"))
-    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    parts = urlsplit(url)
+    proxy = proxy or (None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme))
+    tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED" if validate_certs else "CERT_NONE"}
+    if not validate_certs:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if ca_cert:
         tls["ca_certs"] = ca_cert
     return urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client import documents
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.documents import fetch_json
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.documents import fetch_json, fetch_status
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import SystemClock
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, CollectionError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._facts import read_documents
@@ -220,3 +220,62 @@ def test_nothing_is_read_when_nobody_wants_it(site):
     assert read_documents(Keys(), "https://kubernetes.default.svc", DocumentOptions(), SystemClock()) is None
     assert read_documents(Keys(), "plain", DocumentOptions(), SystemClock()).problem == "it is not an https URL"
     assert site.asked == []
+
+
+def probe(site, path="/", **more):
+    return fetch_status(f"{site.url}{path}", **{"ca_cert": site.ca, "validate_certs": True, "timeout": 5.0, **more})
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
+def test_an_address_answers_with_a_status(site, status, monkeypatch):
+    monkeypatch.setenv("K8S_AUTH_API_KEY", "secret")
+    site.answers["/"] = (status, {"Location": "/elsewhere"}, b"")
+    assert probe(site) == status
+    ((path, headers),) = site.asked
+    assert path == "/"
+    assert {name.lower() for name in headers} <= {"host", "accept-encoding", "user-agent"}
+
+
+def test_the_body_of_an_answer_is_not_read(site):
+    taken = []
+
+    class Pieces(list):
+        def __iter__(self):
+            for piece in super().__iter__():
+                taken.append(piece)
+                yield piece
+
+    site.answers["/"] = (200, {}, Pieces([b" "] * 30))
+    assert probe(site) == 200
+    assert len(taken) < 30
+
+
+def test_an_address_that_does_not_answer_is_told(site):
+    with pytest.raises(CollectionError, match="/ does not answer: certificate verify failed"):
+        probe(site, ca_cert=None)
+    assert probe(site, ca_cert=None, validate_certs=False) == 404
+    with pytest.raises(CollectionError, match=r"^http://127.0.0.1:1/ does not answer: .*[Cc]onnection refused$"):
+        fetch_status("http://127.0.0.1:1/", ca_cert=None, validate_certs=True, timeout=5)
+    with pytest.raises(CollectionError, match="does not answer: No such file"):
+        probe(site, ca_cert="/no/such/file")
+
+
+def test_an_address_without_encryption_is_asked_through_its_own_proxy(site, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(CollectionError, match="refused"):
+        probe(site)
+    plain = Quiet(("127.0.0.1", 0), Handler)
+    plain.answers, plain.asked = {"/": (200, {}, b"")}, []
+    thread = threading.Thread(target=plain.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{plain.server_port}/"
+        assert fetch_status(url, ca_cert=None, validate_certs=True, timeout=5) == 200
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        with pytest.raises(CollectionError, match="refused"):
+            fetch_status(url, ca_cert=None, validate_certs=True, timeout=5)
+    finally:
+        plain.shutdown()
+        plain.server_close()
+        thread.join()
