@@ -70,7 +70,7 @@ class ProbeGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRequest:
-    """What must hold between nodes. Times are in seconds; ``limits`` says how many nodes may be unavailable."""
+    """What must hold between nodes. Times are in seconds."""
 
     gates: tuple[ResourceGate | ProbeGate, ...] = ()
     timeout: int = GATE_TIMEOUT
@@ -78,7 +78,6 @@ class GateRequest:
     skip: frozenset[str] = frozenset()
     window: Window | None = None
     deadline: datetime | None = None
-    limits: NodeRequest = field(default_factory=NodeRequest)
 
     def wants(self, gate: str) -> bool:
         return gate not in self.skip
@@ -171,7 +170,6 @@ def read_gate_request(params: Mapping[str, Any]) -> GateRequest:
         skip=frozenset(params["skip_gates"]),
         window=parse_window(params["window"]) if params["window"] else None,
         deadline=_parse_deadline(params["deadline"]),
-        limits=NodeRequest(max_unavailable_per_pool=params["max_unavailable_per_pool"]),
     )
 
 
@@ -275,6 +273,7 @@ class _Look:
 
     request: GateRequest
     facts: GateFacts
+    limits: NodeRequest = field(default_factory=NodeRequest)
     batch: Collection[str] = ()
     own: Collection[str] = ()
     satisfied_before: Collection[str] = ()
@@ -285,6 +284,7 @@ def judge_gates(
     request: GateRequest,
     facts: GateFacts,
     *,
+    limits: NodeRequest,
     batch: Collection[str],
     own: Collection[str] = (),
     satisfied_before: Collection[str] = (),
@@ -292,22 +292,28 @@ def judge_gates(
 ) -> GateVerdict:
     """Return DONE when the nodes ``batch`` may begin, WAITING with why not, FAILED where waiting can't help.
 
-    ``own`` are the nodes whose cordon is ours. Held against the run are only budgets of ``satisfied_before`` (as
+    ``limits`` says how many nodes may be unavailable.
+    ``own`` are the nodes whose cordon is ours. A batch that is all ours has begun before, and leaving it as it is helps nobody:
+    only what its restart would endanger holds it up. Held against the run are only budgets of ``satisfied_before`` (as
     namespace/name) and no ClusterOperator of ``unwell_before``: what was so before the run is not its doing.
     """
     look = _Look(
         request=request,
         facts=facts,
+        limits=limits,
         batch=batch,
         own=own,
         satisfied_before=satisfied_before,
         unwell_before=unwell_before,
     )
     notes = dict(_find_notes(look))
-    ended = _judge_time(request, facts.now)
+    has_begun = set(batch) <= set(own)
+    ended = None if has_begun else _judge_time(request, facts.now)
     if ended:
         return ended
     for name, (reason, gate) in GATES.items():
+        if has_begun and name not in _OF_BEGUN:
+            continue
         message = next(gate(look), None) if request.wants(name) else None
         if message:
             return GateVerdict(outcome=Outcome.WAITING, reason=reason, message=message, notes=notes)
@@ -319,7 +325,10 @@ def find_unrest(request: GateRequest, facts: GateFacts) -> list[str]:
     look = _Look(request=request, facts=facts)
     ended = _judge_time(request, facts.now)
     found = [ended.message] if ended else []
-    return found + [m for name in _OF_OTHERS if request.wants(name) for m in GATES[name][1](look)]
+    for name in _OF_OTHERS:
+        if request.wants(name):
+            found += [f"{words} (it is not looked at with {name} in skip_gates)" for words in GATES[name][1](look)]
+    return found
 
 
 def judge_stability(
@@ -434,7 +443,7 @@ def _judge_pools(look: _Look) -> Iterator[str]:
 
 
 def _judge_room(look: _Look) -> Iterator[str]:
-    words = find_room(look.batch, look.facts.nodes, look.facts.pools, look.request.limits)
+    words = find_room(look.batch, look.facts.nodes, look.facts.pools, look.limits)
     if words:
         left = sorted(
             n.name for n in look.facts.nodes if n.is_unavailable and n.name in set(look.own) - set(look.batch)
@@ -513,3 +522,5 @@ GATES: dict[str, tuple[str, Gate]] = {
 }
 #: What others are busy with; no run begins meanwhile.
 _OF_OTHERS = ("update", "rollout", "pools")
+#: What the restart of nodes that are cordoned already may endanger.
+_OF_BEGUN = ("rollout", "etcd")

@@ -39,6 +39,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates
     parse_window,
     read_gate_request,
 )
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
 
 NOW = datetime(2026, 11, 22, 23, 0, tzinfo=timezone.utc)
 MCO = "machineconfiguration.openshift.io/"
@@ -250,10 +251,11 @@ CASES = [
 ]
 
 
-def judge(batch, *, request=None, own=(), **differing):
+def judge(batch, *, request=None, limits=None, own=(), **differing):
     return judge_gates(
         request or GateRequest(),
         replace(QUIET, **differing),
+        limits=limits or NodeRequest(),
         batch=batch,
         own=own,
         satisfied_before={"shop/cart", "shop/gone"},
@@ -285,11 +287,20 @@ def test_a_node_that_this_run_has_left_cordoned_is_named_as_such():
     assert judge(["worker-1"], nodes=nodes, own=["worker-1"]).outcome is Outcome.DONE
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c[3]], ids=lambda c: c[0])
+def test_a_batch_that_has_begun_is_only_held_up_by_what_its_restart_would_endanger(case):
+    _name, batch, differing, (gate, _words) = case
+    found = judge(batch, own=["worker-2", *batch], request=GateRequest(deadline=NOW), **differing)
+    assert found.reason == (GATES[gate][0] if gate in ("rollout", "etcd") else "Open")
+    both = [*batch, "worker-1"]
+    assert judge(both, own=batch, request=GateRequest(deadline=NOW), **differing).reason == "DeadlinePassed"
+
+
 def test_the_limit_per_pool_of_the_task_counts():
     nodes = with_node("worker-1", cordoned=True)
-    request = read_gate_request(params(max_unavailable_per_pool="2"))
-    assert judge(W, nodes=nodes, pools=(), request=request).outcome is Outcome.DONE
-    assert judge(["worker-0", "worker-2"], nodes=nodes, pools=(), request=request).reason == "NoRoom"
+    two = NodeRequest(max_unavailable_per_pool="2")
+    assert judge(W, nodes=nodes, pools=(), limits=two).outcome is Outcome.DONE
+    assert judge(["worker-0", "worker-2"], nodes=nodes, pools=(), limits=two).reason == "NoRoom"
 
 
 NOTES = [
@@ -438,10 +449,10 @@ def test_all_unrest_is_told_at_once_and_can_be_skipped():
     )
     assert find_unrest(GateRequest(deadline=NOW), facts) == [
         f"the deadline 2026-11-22T23:00:00Z has passed; run it again with a later one{GOES_ON}",
-        "the cluster is being updated: 4.20.2",
-        "a rollout of the kube-apiservers is running: busy",
-        "MachineConfigPool master is degraded: a",
-        "MachineConfigPool worker is degraded: b",
+        "the cluster is being updated: 4.20.2 (it is not looked at with update in skip_gates)",
+        "a rollout of the kube-apiservers is running: busy (it is not looked at with rollout in skip_gates)",
+        "MachineConfigPool master is degraded: a (it is not looked at with pools in skip_gates)",
+        "MachineConfigPool worker is degraded: b (it is not looked at with pools in skip_gates)",
     ]
     assert find_unrest(GateRequest(skip=frozenset({"update", "rollout", "pools"})), facts) == []
 
@@ -484,7 +495,7 @@ def test_gates_must_stay_open(seconds, looks, wanted):
 
 def params(**given):
     defaults = {name: option.get("default") for name, option in GATE_ARG_SPEC.items()}
-    return {**defaults, "max_unavailable_per_pool": None, **given}
+    return {**defaults, **given}
 
 
 def gate(**given):
@@ -516,7 +527,6 @@ def test_the_options_are_read():
             skip_gates=["etcd"],
             window="22:00-05:00",
             deadline="2026-11-23T06:00:00+02:00",
-            max_unavailable_per_pool="10%",
         )
     )
     assert request.gates == (
@@ -529,7 +539,6 @@ def test_the_options_are_read():
     assert (request.timeout, request.stable_seconds, request.skip) == (60, 0, {"etcd"})
     assert request.window == parse_window("22:00-05:00")
     assert request.deadline == parse_time("2026-11-23T04:00:00Z")
-    assert request.limits.max_unavailable_per_pool == "10%"
 
 
 @pytest.mark.parametrize(
