@@ -467,10 +467,17 @@ def _find_leaving(look: _Look) -> list[str]:
 
 
 def _control_plane_members(facts: GateFacts) -> Iterator[tuple[str, Mapping[str, bool]]]:
-    """Yield whether the one on each node is Ready. Where some have a pod, a control-plane node without one lacks it."""
-    nodes = dict.fromkeys((n.name for n in facts.nodes if n.is_control_plane), False)
-    for title, members in (("etcd member", facts.etcd_members), ("kube-apiserver", facts.api_servers)):
-        yield title, {**nodes, **members} if members else {}
+    """Yield whether the one on each node is Ready. Where some have a pod, a node without one lacks it.
+
+    An arbiter has an etcd member and no API server.
+    """
+    nodes = [n for n in facts.nodes if n.is_control_plane]
+    servers = [n for n in nodes if "arbiter" not in n.roles]
+    for title, expected, members in (
+        ("etcd member", nodes, facts.etcd_members),
+        ("kube-apiserver", servers, facts.api_servers),
+    ):
+        yield title, {**dict.fromkeys((n.name for n in expected), False), **members} if members else {}
 
 
 def _judge_operators(look: _Look) -> Iterator[str]:

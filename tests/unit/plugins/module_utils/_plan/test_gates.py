@@ -190,6 +190,24 @@ CASES = [
         ("etcd", "the etcd member on master-2 is not Ready"),
     ),
     (
+        "an arbiter has an etcd member and no API server",
+        M,
+        {"nodes": [*NODES, node("arbiter-0")], "etcd_members": {**MASTERS, "arbiter-0": True}},
+        None,
+    ),
+    (
+        "an arbiter lacks its etcd member",
+        M,
+        {"nodes": [*NODES, node("arbiter-0")]},
+        ("etcd", "the etcd member on arbiter-0 is not Ready"),
+    ),
+    (
+        "an API server has no pod",
+        M,
+        {"api_servers": {"master-1": True}},
+        ("etcd", "the kube-apiserver on master-2 is not Ready"),
+    ),
+    (
         "an etcd member on a node of no role",
         M,
         {"etcd_members": {**MASTERS, "arbiter-0": False}},
