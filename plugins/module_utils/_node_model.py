@@ -183,7 +183,10 @@ def node_pod(pod: Mapping[str, Any]) -> NodePod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetFacts:
-    """A PodDisruptionBudget and where it stands. ``selector`` is a label selector as the API writes it, None for none."""
+    """A PodDisruptionBudget and where it stands. ``selector`` is a label selector as the API writes it, None for none.
+
+    ``spares_unready`` is False where pods that are not Ready may always be evicted.
+    """
 
     namespace: str
     name: str
@@ -192,6 +195,7 @@ class BudgetFacts:
     healthy: int = 0
     desired: int = 0
     expected: int = 0
+    spares_unready: bool = True
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -206,15 +210,16 @@ class BudgetFacts:
 
 def budget_facts(budget: Mapping[str, Any]) -> BudgetFacts:
     """Return the facts of a PodDisruptionBudget."""
-    status = budget.get("status") or {}
+    spec, status = budget.get("spec") or {}, budget.get("status") or {}
     return BudgetFacts(
         namespace=budget["metadata"]["namespace"],
         name=budget["metadata"]["name"],
-        selector=(budget.get("spec") or {}).get("selector"),
+        selector=spec.get("selector"),
         allowed=status.get("disruptionsAllowed") or 0,
         healthy=status.get("currentHealthy") or 0,
         desired=status.get("desiredHealthy") or 0,
         expected=status.get("expectedPods") or 0,
+        spares_unready=spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow",
     )
 
 

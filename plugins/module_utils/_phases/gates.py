@@ -51,16 +51,16 @@ class Gatekeeper:
     def __post_init__(self) -> None:
         self.queries = Queries(self.cluster)
 
-    def require_quiet(self, own: Collection[str] = ()) -> None:
+    def require_quiet(self) -> None:
         """Return when the run may begin; what holds now is not held against it later.
 
-        Raises Refused with all that forbids it, unless there are nodes to finish first: ``own``, whose cordon is ours. Raises
+        Raises Refused with all that forbids it, unless nodes bear a mark, which are finished or put back first. Raises
         another CollectionError for a gate that can't be looked at.
         """
         retry(lambda: check_gates(self.request, self.queries), clock=self.clock)
         facts = retry(lambda: self.read(None), clock=self.clock)
         unrest = find_unrest(self.request, facts)
-        if unrest and not own:
+        if unrest and not any(n.mark for n in facts.nodes):
             raise Refused(f"No node was touched: {_join(unrest, '; ')}.")
         self.unwell, self.satisfied = frozenset(find_unwell_operators(facts)), find_satisfied(facts)
 

@@ -102,8 +102,7 @@ class NodeRun:
             self._refuse_blocked(plan)
             image = self._find_image()
             if plan.batches:
-                if not plan.away:
-                    self.keeper.require_quiet()
+                self.keeper.require_quiet()
                 self._save(plan.record)
             plan = self._carry_out(plan, image)
         except CollectionError as error:
@@ -141,6 +140,10 @@ class NodeRun:
         begun = tuple(n.name for n in pending if n.mark and n.name not in away)
         waiting = [n for n in pending if n.mark is None]
         has_done = any(p.step is Step.DONE for p in record.nodes.values())
+        planned = self._plan_batches(waiting, around, has_done=has_done)
+        findings: Sequence[NodeFinding] = ()
+        if self.way is not Way.RETURN:
+            findings = find_blockers(waiting, around, self.request, batches=planned, now=begun_at)
         return NodePlan(
             record=record,
             has_canary=self.request.has_canary and not has_done,
@@ -148,9 +151,9 @@ class NodeRun:
             batches=[
                 *([away] if away else []),
                 *([begun] if begun else []),
-                *self._plan_batches(waiting, around, has_done=has_done),
+                *planned,
             ],
-            findings=find_blockers(waiting, around, self.request, now=begun_at) if self.way is not Way.RETURN else [],
+            findings=findings,
             pools={n.name: find_pool(n, around.pools) for n in around.nodes},
             is_alone=len(around.nodes) == 1,
             is_continued=verdict.action == "continue",
@@ -260,9 +263,9 @@ class NodeRun:
                 continue
             self._tell(plan, record, number)
             marked = [name for name in batch if record.nodes[name].step is not Step.PLANNED]
-            if self.way is not Way.RETURN and not plan.away.issuperset(batch):
+            begun, is_away = self.clock.monotonic(), plan.away.issuperset(batch)
+            if self.way is not Way.RETURN and not is_away:
                 self.keeper.wait(batch, marked)
-            begun = self.clock.monotonic()
             run = BatchRun(
                 cluster=self.cluster,
                 request=self.request,
@@ -281,7 +284,8 @@ class NodeRun:
             finally:
                 record = self._last_record = run.record
                 self.changed = self.changed or run.changed
-            self.finished.append((self.clock.monotonic() - begun) / len(batch))
+            if not is_away:
+                self.finished.append(self.clock.monotonic() - begun)
             failed += sum(record.nodes[name].step is Step.FAILED for name in batch)
             self._stop_when_failed(record, failed, is_last=number == len(plan.batches) - 1)
             if plan.has_canary and number == 0 and len(plan.batches) > 1:
