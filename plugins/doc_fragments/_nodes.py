@@ -69,13 +69,63 @@ options:
     default: false
   gates:
     description:
-      - What must hold before a node is begun, besides what is looked at anyway (see O(skip_gates)). Each is either an object of
-        the cluster (C(api_version), C(kind), C(name) or C(label_selectors), C(namespace)) with a JMESPath C(expression) and the
-        C(value) that it must have, or a C(url) that must answer with the HTTP C(status) (default 200; C(ca_cert),
-        C(validate_certs)). C(description) is how it is called in messages.
+      - What must hold before a node is begun, besides what is looked at anyway (see O(skip_gates)).
+      - Each is either about objects of the cluster, which are asked with a JMESPath expression, or about an address that must
+        answer.
     type: list
     elements: dict
     default: []
+    suboptions:
+      description:
+        description:
+          - How the gate is called in messages. Defaults to the object or the address.
+        type: str
+      api_version:
+        description:
+          - The API group and version of the objects, such as V(ceph.rook.io/v1).
+        type: str
+      kind:
+        description:
+          - The kind of the objects, such as V(CephCluster).
+        type: str
+      name:
+        description:
+          - The name of the object. Without it, all objects count.
+        type: str
+      namespace:
+        description:
+          - The namespace of the objects. Without it, those of all namespaces count.
+        type: str
+      label_selectors:
+        description:
+          - Labels that the objects must have, such as V(app=web).
+        type: list
+        elements: str
+      expression:
+        description:
+          - What the objects are asked, in JMESPath. Needs the Python package jmespath.
+        type: str
+      value:
+        description:
+          - What the expression must give for every object; there must be at least one.
+          - Texts, numbers and booleans are the same when they read the same, whether capital letters are used or not.
+        type: raw
+      url:
+        description:
+          - An http or https address. Nothing of the cluster's credentials is sent to it.
+        type: str
+      status:
+        description:
+          - The HTTP status with which it must answer, 200 if not given. Redirects are not followed.
+        type: int
+      ca_cert:
+        description:
+          - A file with the CA certificates by which its certificate is verified. Defaults to those of the system.
+        type: path
+      validate_certs:
+        description:
+          - Whether its certificate is verified, which it is if not given.
+        type: bool
   gate_timeout:
     description:
       - Seconds in which all gates must be open.

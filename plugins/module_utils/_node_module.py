@@ -13,7 +13,7 @@ from ._module import RUN_ARG_SPEC, UNAUTHORIZED_GRACE, Context, make_run_id
 from ._phases.gates import Gatekeeper
 from ._phases.node_batch import Way
 from ._phases.nodes import NodeRun, RunChoice
-from ._plan.gates import read_gate_request
+from ._plan.gates import GATE_ARG_SPEC, read_gate_request
 from ._plan.nodes import NodeRequest
 from ._run import RecordStore
 
@@ -33,17 +33,7 @@ NODE_ARG_SPEC: dict[str, dict[str, Any]] = {
         },
     },
     "allow_disruption": {"type": "bool", "default": False},
-    "gates": {"type": "list", "elements": "dict", "default": []},
-    "gate_timeout": {"type": "int", "default": 1800},
-    "stable_seconds": {"type": "int", "default": 10},
-    "skip_gates": {
-        "type": "list",
-        "elements": "str",
-        "choices": ["operators", "etcd", "pools", "budgets", "update", "rollout", "room"],
-        "default": [],
-    },
-    "window": {"type": "str"},
-    "deadline": {"type": "str"},
+    **GATE_ARG_SPEC,
     "wait_sleep": {"type": "int", "default": 1},
 }
 
