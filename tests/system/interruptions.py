@@ -205,9 +205,11 @@ def rotate_with_kills(lab, chance, issuer, victims):
     """
     story, gaps = [], []
     pods, begin, before = old_pods(lab), now(), wanted_issuer(lab) or "https://kubernetes.default.svc"
+    moments = chance.choices(MOMENTS, k=len(victims))
+    if chance.random() < 0.5:
+        moments.sort(key=MOMENTS.index)  # each kill where there is still something to do
     run = rotate(lab, issuer)
-    for victim in victims:
-        words, seconds = chance.choice(MOMENTS)
+    for victim, (words, seconds) in zip(victims, moments, strict=True):
         pause, is_patient = chance.uniform(0, seconds), chance.random() < 0.7
         run.wait_for(words)
         try:
