@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help venv requirements demo test lint unit sanity system molecule lab-up lab-down lab-status lab-test soak bench build clean
+.PHONY: help venv requirements demo test lint unit sanity system slow molecule lab-up lab-down lab-status lab-test soak bench build clean
 
 BIN := .venv/bin
 LAB := PYTHONPATH=tests/lab $(BIN)/python -m lab
@@ -19,8 +19,8 @@ venv: ## .venv with the pinned tools, the checkout linked into it
 demo: venv ## the main playbook on a lab, from nothing to the report
 	@$(BIN)/python scripts/demo.py
 
-test: venv ## everything: lint, unit, archive, sanity, lab, system, molecule; with LONG=1 also what takes half an hour
-	@$(BIN)/python scripts/stages.py $(if $(LONG),--long)
+test: venv ## everything: lint, unit, archive, sanity, lab, system, slow, molecule
+	@$(BIN)/python scripts/stages.py
 
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
 	@$(BIN)/python scripts/stages.py --keep-going lint
@@ -33,6 +33,9 @@ sanity: venv ## ansible-test sanity
 
 system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
+
+slow: venv ## the system tests of whole rollouts, half an hour (root)
+	@$(BIN)/python scripts/stages.py --keep-going slow
 
 molecule: venv ## molecule scenarios on a lab (root)
 	@$(BIN)/python scripts/stages.py molecule

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the stages of `make test`: one line each, a log file each, two lanes on two cores, no new stage after a failure.
 
-Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, system, molecule; with --long also
-long. The last line, also
-written to .cache/logs/summary, is "N passed, N failed".
+Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, slow, lab, system, molecule. The last
+line, also written to .cache/logs/summary, is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -27,9 +26,6 @@ BIN = ROOT / ".venv" / "bin"
 FIRST_LAB_PORT = 7543
 TAIL_LINES = 60
 HEARTBEAT_SECONDS = 60
-LANES = {"lint": 0, "unit": 0, "archive": 0, "sanity": 0, "lab": 1, "system": 1, "molecule": 1, "long": 0}
-#: Groups that run only when they are named, or with --long.
-LONG = {"long"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,7 @@ class Stage:
     group: str
     name: str
     command: str
+    lane: int = 0
     has_lab: bool = False
     timeout_minutes: int = 5
 
@@ -72,24 +69,26 @@ STAGES = [
     Stage("unit", "unit", "pytest -q tests/unit"),
     Stage("archive", "archive", "python scripts/archive.py --check"),
     Stage("sanity", "sanity", "scripts/sanity", timeout_minutes=20),
-    Stage("lab", "lab-logic", "pytest -q tests/lab/tests", timeout_minutes=10),
-    Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", timeout_minutes=10),
     Stage(
-        "lab",
-        "lab-real",
-        "pytest -q tests/lab/tests_real",
+        "slow",
+        "slow-runs",
+        "pytest -q -m slow tests/system --ignore-glob='*/test_wait_*'",
         has_lab=True,
-        timeout_minutes=45,
+        timeout_minutes=60,
     ),
-    Stage("system", "system", "pytest -q -m 'not slow' tests/system", has_lab=True, timeout_minutes=20),
+    Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
+    Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
+    Stage("lab", "lab-real", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
+    Stage("system", "system", "pytest -q -m 'not slow' tests/system", lane=1, has_lab=True, timeout_minutes=20),
     Stage(
         "molecule",
         "molecule",
         "molecule reset --all && molecule test --all --shared-state",  # else what a run before has prepared counts
+        lane=1,
         has_lab=True,
         timeout_minutes=45,
     ),
-    Stage("long", "long", "pytest -q -m slow tests/system", has_lab=True, timeout_minutes=70),
+    Stage("slow", "slow-waits", "pytest -q -m slow tests/system/test_wait_*", lane=1, has_lab=True, timeout_minutes=50),
 ]
 
 
@@ -157,10 +156,10 @@ class Run:
 
         def work(lane: int) -> None:
             for stage in stages:
-                if LANES[stage.group] == lane:
+                if stage.lane == lane:
                     self.perform(stage)
 
-        threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in sorted(set(LANES.values()))]
+        threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in (0, 1)]
         for thread in threads:
             thread.start()
         shown = time.monotonic()
@@ -209,13 +208,12 @@ def summarize(results: Iterable[str], seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep-going", action="store_true", help="run the other stages after a failure")
-    parser.add_argument("--long", action="store_true", help="run the long tests as well")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups, default all")
     arguments = parser.parse_args()
-    if unknown := set(arguments.groups) - set(LANES):
+    groups = {stage.group for stage in STAGES}
+    if unknown := set(arguments.groups) - groups:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    groups = set(arguments.groups) or set(LANES) - (set() if arguments.long else LONG)
-    stages = [stage for stage in STAGES if stage.group in groups]
+    stages = [stage for stage in STAGES if stage.group in (arguments.groups or groups)]
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "summary").unlink(missing_ok=True)
     started = time.monotonic()

@@ -33,6 +33,10 @@ MOMENTS = [
     ("TASK [bound_tokens.openshift.rotation : Prove the renewal", 10),
 ]
 VICTIMS = ["playbook", "group", "all"]
+#: In one rotation: after more, the work is done and only runs that find nothing to do would be killed.
+MOST_KILLS = 5
+#: Few names, so that rotations go back to issuers that are still trusted, and never to an eleventh.
+ISSUERS = [f"https://killed-{letter}.example.test" for letter in "abcd"]
 
 
 def now():
@@ -175,36 +179,56 @@ def later(moment, seconds):
     return datetime.fromtimestamp(parsed, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def rotate_with_kills(lab, chance, issuer, kills):
-    """Kill ``kills`` runs of one rotation, let the next one end, and hold the audit logs against what must be.
+def kill_rotations(lab, chance, kills):
+    """Kill each of VICTIMS ``kills`` times, in any order, in as many rotations as that takes. Prints what was done."""
+    victims = chance.sample(VICTIMS * kills, len(VICTIMS) * kills)
+    while victims:
+        story = rotate_with_kills(lab, chance, next_issuer(lab), victims[:MOST_KILLS])
+        print("; ".join(story) or "none was killed")
+        victims = victims[len(story) :]
 
-    Returns what was done, for the message of a failure.
+
+def next_issuer(lab):
+    current = wanted_issuer(lab)
+    return ISSUERS[(ISSUERS.index(current) + 1) % len(ISSUERS)] if current in ISSUERS else ISSUERS[0]
+
+
+def wanted_issuer(lab):
+    return lab.api.get("/apis/config.openshift.io/v1/authentications/cluster")["spec"].get("serviceAccountIssuer")
+
+
+def rotate_with_kills(lab, chance, issuer, victims):
+    """Kill run after run of one rotation at random moments, until one ends before its moment or no victim is left; then
+    let one end, and hold the record and the audit logs against what must be.
+
+    Returns a line for each kill.
     """
     story, gaps = [], []
-    pods, begin = old_pods(lab), now()
-    before = lab.api.get("/apis/config.openshift.io/v1/authentications/cluster")["spec"].get("serviceAccountIssuer")
-    for _number in range(kills):
-        run = rotate(lab, issuer)
-        words, seconds = chance.choice(MOMENTS)
-        pause, victim = chance.uniform(0, seconds), chance.choice(VICTIMS)
+    pods, begin, before = old_pods(lab), now(), wanted_issuer(lab) or "https://kubernetes.default.svc"
+    moments = chance.choices(MOMENTS, k=len(victims))
+    if chance.random() < 0.5:
+        moments.sort(key=MOMENTS.index)  # each kill where there is still something to do
+    run = rotate(lab, issuer)
+    for victim, (words, seconds) in zip(victims, moments, strict=True):
+        pause, is_patient = chance.uniform(0, seconds), chance.random() < 0.7
         run.wait_for(words)
         try:
             run.process.wait(timeout=pause)
+            break
         except subprocess.TimeoutExpired:
-            is_patient = chance.random() < 0.7
             gap = run.kill(victim, is_patient=is_patient)
-            gaps += [gap] if is_patient else []
-            story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
+        gaps += [gap] if is_patient else []
+        story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
         run.log.unlink()
-    last = rotate(lab, issuer)
-    output = last.finish()
+        run = rotate(lab, issuer)
+    output = run.finish()
     check(lab, pods, begin, gaps, story)
-    assert f'Issuer before:  {before or "https://kubernetes.default.svc"}"' in output, (story, output[-4000:])
+    assert f'Issuer before:  {before}"' in output, (story, output[-4000:])
     assert "unknown" not in output.partition("Kube-apiservers (complete since")[2].partition("Pods renewed")[0], story
     renewed = lab.api.get("/api/v1/namespaces/bound-tokens/configmaps/bound-tokens-run")["data"]["record.json"]
     counts = {n: p["renewed"] for n, p in json.loads(renewed)["namespaces"].items()}
     assert counts == dict(Counter(n for n, _name in pods)), story
-    last.log.unlink()
+    run.log.unlink()
     return story
 
 

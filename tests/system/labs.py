@@ -35,6 +35,21 @@ print(json.dumps(found))
 """
 
 
+class PatientApi(Api):
+    """Bears API servers that are being restarted, as a person would, with requests that may be sent twice."""
+
+    def request(self, method, path, *details):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return super().request(method, path, *details)
+            except (Unreachable, ApiError) as error:
+                passes = isinstance(error, Unreachable) or error.status in (429, 500, 503, 504)
+                if method == "POST" or not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+
 class Lab:
     """The lab under test."""
 
@@ -55,7 +70,7 @@ class Lab:
 
     @property
     def api(self):
-        return Api(self.settings)
+        return PatientApi(self.settings)
 
     def command(self, *arguments, **options):
         """Run `python -m lab` with these arguments."""
@@ -97,15 +112,19 @@ class Lab:
 
     def active_issuer(self):
         """The issuer that is signed with as soon as the operator is done."""
-        return next(i["name"] for i in self.kube_apiserver()["status"]["serviceAccountIssuers"] if len(i) == 1)
+        return active_issuer_of(self.kube_apiserver())
 
     def trust_only(self, *entries):
         """Put these in the place of the trusted issuers, as the way out of a poisoned list does."""
         self.api.merge(f"{KUBE_APISERVER}/status", {"status": {"serviceAccountIssuers": list(entries)}})
 
     def is_rolled_out(self, issuer):
-        """Whether the last kube-apiserver has taken over the issuer, by what the operator and the kubelets report."""
-        found, api = self.kube_apiserver(), self.api
+        """Whether the last kube-apiserver has taken over the issuer, by what the operator and the kubelets report.
+
+        Asked at one moment, without patience.
+        """
+        api = Api(self.settings)
+        found = api.get(KUBE_APISERVER)
         status = found["status"]
         latest = status["latestAvailableRevision"]
         conditions = {c["type"]: c["status"] for c in status["conditions"]}
@@ -117,7 +136,7 @@ class Lab:
         issuers = json.loads(config["data"]["config.yaml"])["apiServerArguments"]["service-account-issuer"]
         observed = found["spec"]["observedConfig"]["apiServerArguments"]["service-account-issuer"]
         trusted = [i["name"] for i in status["serviceAccountIssuers"]]
-        if not issuers == observed == trusted or issuers[0] != issuer or self.active_issuer() != issuer:
+        if not issuers == observed == trusted or issuers[0] != issuer or active_issuer_of(found) != issuer:
             return False
         for master in self.settings.masters:
             pod = api.get(f"/api/v1/namespaces/openshift-kube-apiserver/pods/kube-apiserver-{master.name}")
@@ -133,6 +152,10 @@ class Lab:
 
     def run_on(self, node, command):
         self.command("exec", node, "sh", "-ec", command)
+
+
+def active_issuer_of(kube_apiserver):
+    return next(i["name"] for i in kube_apiserver["status"]["serviceAccountIssuers"] if len(i) == 1)
 
 
 class TrueEnd:
