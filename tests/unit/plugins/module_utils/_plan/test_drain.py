@@ -225,5 +225,5 @@ def test_what_a_drain_waits_for():
         "shop/cart-c waits until ReplicaSet/cart-7d9f8c6b5 has its Ready pods again"
     )
     assert describe_left([other], {}, ()) == "shop/cart-d is still there"
-    assert describe_left([made(going, name="x"), held, paced, other, other], {}, ()).endswith("; and 2 more")
+    assert describe_left([going, held, paced, other], {}, ()).endswith("; shop/cart-c is still there; and 1 more")
     assert describe_left([replace(going, finalizers=())], {}, ()) == "shop/batch-0 is terminating"

@@ -29,6 +29,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes
     find_room,
     matches_text,
     plan_batches,
+    read_drain_request,
     read_node_request,
 )
 
@@ -139,6 +140,29 @@ def test_options_that_cannot_be_meant_are_named(option, value):
         read_node_request({**PARAMS, option: value})
 
 
+@pytest.mark.parametrize("delay", [1, 60])
+def test_delays_at_their_bounds(delay):
+    assert read_node_request({**PARAMS, "restart_delay": delay}).delay == delay
+
+
+DRAIN_PARAMS = {name: PARAMS[name] for name in ("delete_options", "allow_disruption", "on_failure")}
+
+
+def test_the_options_of_node_drain_are_read():
+    given = {**DRAIN_PARAMS, "nodes": ["w0"], "restart_timeout": 0, "delete_options": {"wait_timeout": 5}}
+    drain = DrainOptions(timeout=5)
+    assert read_drain_request(given) == NodeRequest(names=("w0",), restart_timeout=0, drain=drain)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"nodes": []}, "The option nodes is empty"), ({"restart_timeout": -1}, "The option restart_timeout is -1")],
+)
+def test_options_of_node_drain_that_cannot_be_meant_are_named(given, words):
+    with pytest.raises(InvalidOption, match=words):
+        read_drain_request({**DRAIN_PARAMS, "nodes": ["w0"], "restart_timeout": 60, **given})
+
+
 @pytest.mark.parametrize(
     ("given", "total", "count"),
     [
@@ -151,6 +175,7 @@ def test_options_that_cannot_be_meant_are_named(option, value):
         ("1%", 200, 2),
         ("99%", 3, 2),
         ("100%", 3, 3),
+        ("150", 200, 150),
         ("33%", 1, 1),
         ("50%", 0, 1),
     ],
@@ -399,6 +424,8 @@ PLANS = [
      **AWAY)], "names": ("w0", "w1", "w2", "w3"), "max_unavailable": "2"}, "w0 | w1 | w2 | w3"),
     ("zones in turn", {"nodes": [node("w0", "b"), node("w1", "a"), node("w2", "b"), node("w3", "a")],
      "max_unavailable": "2"}, "w1 w3 | w0 w2"),
+    ("control plane alone in any order", {"nodes": [*masters(1), *workers(2)], "chosen": [*masters(1), *workers(2)],
+     "max_unavailable": "5"}, "m0 | w0 w1"),
     ("nothing chosen", {"nodes": workers(2), "chosen": []}, ""),
 ]  # fmt: skip
 
@@ -467,6 +494,7 @@ def test_two_hundred_nodes_in_batches_of_ten():
          "unavailable in the pool worker, of which 2 may be: x0, x1"),
         ("its own are away already", ["w0", "w1"], [*workers(2, **AWAY), node("w2"), node("w3")], ""),
         ("another pool is no matter", ["w0", "w1"], [*workers(4), node("i0", "", "infra", is_ready=False)], ""),
+        ("a batch that is too large by itself", ["w0", "w1", "w2"], workers(4), ""),
         ("a node that is gone", ["gone", "w0"], workers(4), ""),
         ("both pools of the batch count", ["i0", "w0"], [*workers(4), node("i0", "", "infra"), node("i1", "", "infra",
          **AWAY), node("i2", "", "infra", **AWAY)], "unavailable in the pool infra, of which 2 may be: i1, i2"),

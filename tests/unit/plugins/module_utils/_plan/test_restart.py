@@ -93,6 +93,8 @@ def test_what_is_waited_for_is_named():
     verdict = judge_restarted(BACK, many, boot_id=BEFORE, requested_at=ASKED)
     names = ", ".join(f"ns{i}/DaemonSet/dns-default" for i in (1, 2, 3))
     assert verdict.message == f"not Ready on it yet: {names} and 2 more"
+    assert judge_restarted(BACK, many[1:], boot_id=BEFORE).message.endswith("ns3/DaemonSet/dns-default and 1 more")
+    assert judge_restarted(BACK, many[2:], boot_id=BEFORE).message.endswith("ns4/DaemonSet/dns-default")
     assert judge_restarted(BACK, WELL, boot_id=BEFORE).message == f"the boot ID is {AFTER}"
     assert judge_restarted(BACK, WELL, boot_id=AFTER).message == f"the boot ID is still {AFTER}"
 
@@ -163,7 +165,8 @@ def test_the_pod_is_bound_to_its_node_and_has_no_token(pod):
     spec = pod["spec"]
     assert pod["metadata"]["name"] == restart_pod_name("worker-0") == "restart-worker-0"
     assert (spec["nodeName"], spec["restartPolicy"], spec["hostPID"]) == ("worker-0", "Never", True)
-    assert spec["automountServiceAccountToken"] is False
+    assert spec["automountServiceAccountToken"] is spec["enableServiceLinks"] is False
+    assert spec["terminationGracePeriodSeconds"] == 0
     assert spec["tolerations"] == [{"operator": "Exists"}]
     assert 0 < spec["activeDeadlineSeconds"] <= 600
     (container,) = spec["containers"]
