@@ -11,7 +11,6 @@ from ._clock import WaitOptions
 from ._errors import InvalidOption
 from ._module import RUN_ARG_SPEC, UNAUTHORIZED_GRACE, Context, make_run_id
 from ._phases.gates import Gatekeeper
-from ._phases.node_batch import Way
 from ._phases.nodes import NodeRun, RunChoice
 from ._plan.gates import GATE_ARG_SPEC, read_gate_request
 from ._plan.nodes import NodeRequest
@@ -68,6 +67,3 @@ def build_node_run(context: Context, request: NodeRequest, **more: Any) -> NodeR
         say=context.progress,
         **more,
     )
-
-
-__all__ = ["NODE_ARG_SPEC", "Way", "build_node_run", "check_node_options"]

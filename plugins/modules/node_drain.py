@@ -164,7 +164,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._module import Context, run_module
-from ..module_utils._node_module import NODE_ARG_SPEC, Way, build_node_run, check_node_options
+from ..module_utils._node_module import NODE_ARG_SPEC, build_node_run, check_node_options
+from ..module_utils._phases.node_batch import Way
 from ..module_utils._plan.nodes import read_drain_request
 
 
