@@ -41,10 +41,9 @@ attributes:
 options:
   nodes:
     description:
-      - The nodes by name. Without any selection, all nodes.
+      - The nodes by name. Without it, all nodes that the other options select; without any of them, every node.
     type: list
     elements: str
-    default: []
   label_selectors:
     description:
       - Labels that the nodes must have, such as C(zone=a), C(zone!=b), C(gpu) or C(!gpu).
@@ -277,7 +276,7 @@ def main() -> None:
             "on_failure": {"type": "str", "choices": ["auto", "put_back", "leave"], "default": "auto"},
             "max_failures": {"type": "int", "default": 0},
             "seconds_per_node": {"type": "int", "default": 600},
-            "nodes": {"type": "list", "elements": "str", "default": []},
+            "nodes": {"type": "list", "elements": "str"},
         },
         check=check,
         keeps_runs=True,

@@ -209,6 +209,10 @@ class BatchRun:
             journey.message = "it is to be cordoned"
             cordon(self.cluster, node, mark)
             self._act()
+        elif step in (Step.DRAINING, Step.RESTARTING) and not node.is_cordoned and self.way is not Way.RETURN:
+            self.say(f"{name} was uncordoned by somebody else and is cordoned again")
+            cordon(self.cluster, node, mark)
+            self._act()
         elif step is Step.DRAINING:
             if self.way is Way.RETURN:
                 self._return_undrained(name, node, mark, pods)

@@ -124,6 +124,7 @@ class NodeRun:
         chosen = choose_nodes(around.nodes, self.request, around.pools, self._read_own_node())
         if self.way is Way.RETURN:
             chosen = [n for n in chosen if n.mark]
+        self._refuse_unfit(chosen)
         found = self.store.read_nodes()
         verdict = judge_nodes(found, run_id=self.choice.run_id, take_over=self.choice.take_over)
         if verdict.action == "refuse":
@@ -206,6 +207,21 @@ class NodeRun:
             if n not in nodes and (p.step is Step.DONE or self.way is not Way.RESTART)
         }
         return replace(record, nodes={**others, **nodes})
+
+    def _refuse_unfit(self, chosen: Sequence[NodeFacts]) -> None:
+        """Return when every node can be restarted, and proven to have. Raises Refused with those that can't."""
+        silent = [n.name for n in chosen if not n.boot_id]
+        if silent:
+            raise Refused(
+                f"No node was touched, because {', '.join(silent)} report(s) no boot ID, without which no restart can be proven; "
+                "leave them out, or see to their kubelets."
+            )
+        others = [n.name for n in chosen if n.labels.get("kubernetes.io/os", "linux") != "linux"]
+        if others and self.way is Way.RESTART:
+            raise Refused(
+                f"No node was touched, because {', '.join(others)} do(es) not run Linux and can't be restarted this way; select "
+                "with label_selectors: kubernetes.io/os=linux, and restart the others by other means (node_drain)."
+            )
 
     def _read_own_node(self) -> str | None:
         """Return the node of the pod that our credentials are bound to; None when they are of something else."""

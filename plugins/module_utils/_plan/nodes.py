@@ -44,6 +44,10 @@ class NodeRequest:
 
 def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
     """Return what the options of node_restart ask for. Raises InvalidOption where they can't be meant."""
+    if params["nodes"] is not None and not params["nodes"]:
+        raise InvalidOption(
+            "The option nodes is empty; name nodes, or leave it out to select all that the other options do."
+        )
     for name in ("max_unavailable", "max_unavailable_per_pool"):
         if params[name] is not None:
             count_limit(params[name], 100, option=name)
@@ -53,7 +57,7 @@ def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
     if not 1 <= params["restart_delay"] <= 60:
         raise InvalidOption(f"The option restart_delay is {params['restart_delay']}; give 1 to 60 seconds.")
     return NodeRequest(
-        names=tuple(params["nodes"]),
+        names=tuple(params["nodes"] or ()),
         labels=tuple(params["label_selectors"]),
         roles=tuple(params["roles"]),
         pools=tuple(params["pools"]),

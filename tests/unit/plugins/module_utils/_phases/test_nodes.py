@@ -245,7 +245,16 @@ class OpenGates:
 
 
 def run(
-    cluster, *, check_mode=False, run_id=None, new_id="first", take_over=False, way=Way.RESTART, said=None, **request
+    cluster,
+    *,
+    check_mode=False,
+    run_id=None,
+    new_id="first",
+    take_over=False,
+    way=Way.RESTART,
+    said=None,
+    say=None,
+    **request,
 ):
     request = NodeRequest(image="shell", **request)
     return NodeRun(
@@ -257,7 +266,7 @@ def run(
         clock=cluster,
         acquire=lambda run_id: None,
         options=WaitOptions(timeout=0, interval=1),
-        say=[].append if said is None else said.append,
+        say=say or ([] if said is None else said).append,
         way=way,
     ).work(check_mode=check_mode)
 
@@ -414,3 +423,34 @@ def test_a_node_is_emptied_restarted_by_other_means_and_put_back():
     assert result["changed"]
     assert cordoned(cluster) == marks(cluster) == set()
     assert not run(cluster, names=("w0",), way=Way.RETURN)["changed"]
+
+
+def test_a_node_that_somebody_uncordons_is_cordoned_again():
+    cluster, said = Cluster("w0", "w1"), []
+    cluster.refused["web-w0"] = 20
+
+    def uncordon(line):
+        said.append(line)
+        if "may not go yet" in line and len(said) < 8:
+            merge(cluster.objects["Node"][None, "w0"], {"spec": {"unschedulable": None}})
+
+    cluster.say = uncordon
+    run(cluster, names=("w0",), say=uncordon)
+    assert "w0 was uncordoned by somebody else and is cordoned again" in said
+    assert cluster.restarts == {"w0": 1}
+    assert cordoned(cluster) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"status": {"nodeInfo": None}}, "because w1 report(s) no boot ID"),
+        ({"metadata": {"labels": {"kubernetes.io/os": "windows"}}}, "because w1 do(es) not run Linux"),
+    ],
+)
+def test_what_can_not_be_restarted_is_refused_before_anything_is_done(change, sentence):
+    cluster = Cluster("w0", "w1")
+    merge(cluster.objects["Node"][None, "w1"], change)
+    with pytest.raises(Refused, match=re.escape(sentence)):
+        run(cluster)
+    assert cluster.deeds == []

@@ -38,7 +38,7 @@ RAW = yaml.safe_load((FIXTURES / "nodes.yml").read_text())
 CART = node_pod(yaml.safe_load((FIXTURES / "node_pods.yml").read_text())["cart"])
 POOLS = [pool_facts(p) for p in RAW["pools"].values()]  # master: not said, worker: 50%, infra: 2
 PARAMS = {
-    "nodes": [],
+    "nodes": None,
     "label_selectors": [],
     "roles": [],
     "pools": [],
