@@ -47,6 +47,20 @@ PODS = "/api/v1/namespaces/default/pods"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 #: Hours of history that a log gets in front of what the lab's own short life has written.
 HISTORY = 6
+#: What is different in the event of a request with a dead token.
+REFUSED = {
+    "stage": "ResponseStarted",
+    "user": {},
+    "sourceIPs": ["192.0.2.9"],
+    "userAgent": "once/1",
+    "responseStatus": {
+        "metadata": {},
+        "status": "Failure",
+        "message": "Unauthorized",
+        "reason": "Unauthorized",
+        "code": 401,
+    },
+}
 #: A loop must be seen in this many different minutes, which is what the fixture waits for.
 SHORT = {"loop_minutes": 2}
 
@@ -125,29 +139,22 @@ def first_event(lab, node):
 @pytest.fixture(scope="module")
 def history(lab):
     """The moment to which all logs reach back: each has a file that was rotated when the lab began, with requests that were
-    answered, one a second, and one client that was refused for a while. Returns the moment and the bytes of a file."""
-    paths = []
-    for master in MASTERS:
-        event = first_event(lab, master.name)
-        end = datetime.fromisoformat(event["stageTimestamp"].replace("Z", "+00:00")) - timedelta(milliseconds=1)
-        begin = end - timedelta(hours=HISTORY)
-        path = log_folder(lab, master.name) / f"audit-{end:%Y-%m-%dT%H-%M-%S}.{end.microsecond // 1000:03d}.log"
+    answered, one a second, and one client that was refused for a while. Returns the moment and the bytes of each file."""
+    firsts = {m.name: first_event(lab, m.name) for m in MASTERS}
+    ends = {n: moment_of(e["stageTimestamp"]) - timedelta(milliseconds=1) for n, e in firsts.items()}
+    begin, paths = min(ends.values()) - timedelta(hours=HISTORY), []
+    for name, end in ends.items():
+        path = log_folder(lab, name) / f"audit-{end:%Y-%m-%dT%H-%M-%S}.{end.microsecond // 1000:03d}.log"
         with path.open("w") as file:
-            for second in range(HISTORY * 3600):
-                moment = format_moment(begin + timedelta(seconds=second))
-                event.update(requestReceivedTimestamp=moment, stageTimestamp=moment)
-                file.write(json.dumps(event, separators=(",", ":")) + "\n")
+            for second in range(int((end - begin).total_seconds()) + 1):
+                written_at = {"stageTimestamp": format_moment(begin + timedelta(seconds=second))}
+                file.write(json.dumps({**firsts[name], **written_at}, separators=(",", ":")) + "\n")
                 if second % 60 == 0 and second < 3600:
-                    file.write(json.dumps(refused(event), separators=(",", ":")) + "\n")
+                    file.write(json.dumps({**firsts[name], **REFUSED, **written_at}, separators=(",", ":")) + "\n")
         paths.append(path)
-    yield begin, paths[0].stat().st_size
+    yield begin, {master.name: path.stat().st_size for master, path in zip(MASTERS, paths, strict=True)}
     for path in paths:
         path.unlink()
-
-
-def refused(event):
-    status = {"metadata": {}, "status": "Failure", "message": "Unauthorized", "reason": "Unauthorized", "code": 401}
-    return {**event, "stage": "ResponseStarted", "user": {}, "userAgent": "once/1", "responseStatus": status}
 
 
 def moment_of(text):
@@ -156,13 +163,13 @@ def moment_of(text):
 
 def test_a_healthy_cluster(lab, history):
     """Rotated files are read as well as the one that is written, and who was refused hours ago is in no loop."""
-    begin, size = history
+    begin, sizes = history
     found, explanation = look(lab, since=format_moment(begin + timedelta(seconds=1)))
     assert found["in_loop"] is False, explanation
     assert explanation.endswith("by the audit logs of master-0, master-1, master-2.")
     once = next(c for c in found["clients"] if c["user_agent"] == "once/1")
     assert (once["count"], once["in_loop"]) == (59 * 3, False)
-    assert all(s["bytes_read"] > size for s in found["servers"])
+    assert all(s["bytes_read"] > sizes[s["name"]] - 100_000 for s in found["servers"])
 
 
 def test_a_start_is_found_without_reading_what_comes_before(lab, history):
@@ -172,12 +179,13 @@ def test_a_start_is_found_without_reading_what_comes_before(lab, history):
     for server in found["servers"]:
         own = (log_folder(lab, server["name"]) / "audit.log").stat().st_size
         assert server["covered_since"] == since.strftime("%Y-%m-%dT%H:%M:%SZ")
-        # 21 of 360 minutes, and what halving needs
-        assert history[1] * 20 / 360 < server["bytes_read"] < own + history[1] * 22 / 360 + 700_000
+        size = history[1][server["name"]]
+        # the minutes since, one more, and what halving needs
+        assert size * 20 / 360 < server["bytes_read"] < own + size * 24 / 360 + 700_000
 
 
 def test_what_the_logs_do_not_reach_is_unknown(lab, history):
-    begin, _size = history
+    begin, _sizes = history
     found, explanation = look(lab, since=format_moment(begin - timedelta(hours=1)))
     assert found["in_loop"] is None
     assert re.search(
