@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab import preflight
-from lab.api import Api
+from lab.api import Api, Unreachable
 from lab.settings import Settings
 
 TIMEOUT = 900
@@ -78,11 +78,18 @@ def running(lab: Lab) -> Lab:
 
 
 def eventually(check: Callable[[], bool], seconds: float) -> None:
-    """True at last, or the test fails after so many seconds."""
+    """True at last, or the test fails after so many seconds. A server that goes away under a question is no answer."""
     deadline = time.monotonic() + seconds
-    while not check():
+    while not _holds(check):
         assert time.monotonic() < deadline, f"not within {seconds:g} s"
         time.sleep(0.1)
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except Unreachable:
+        return False
 
 
 def _processes_with(text: str) -> list[int]:

@@ -116,7 +116,7 @@ class StandIns:
         for guard in guards.GUARDS:
             missing, ended = guards.find_missing(guard, masters, self._copies.all(_pods(guard)).values())
             if missing:
-                budget = guards.budget(guard, len(masters))
+                budget = guards.budget(guard, len(self._members))  # not all nodes may have been seen yet
                 self._api.create_missing(f"/apis/policy/v1/namespaces/{guard.namespace}/poddisruptionbudgets", budget)
             for pod in missing:
                 self._api.create_missing(_pods(guard), pod)
