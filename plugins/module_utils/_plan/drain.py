@@ -101,11 +101,20 @@ def judge_drain_pod(pod: NodePod, options: DrainOptions) -> DrainDecision:
         return DrainDecision(action=DrainAction.EVICT, reason="Finished")
     if facts.is_terminating:
         return DrainDecision(action=DrainAction.EVICT, reason="Terminating")
+    if is_guard(pod):
+        return DrainDecision(action=DrainAction.EVICT, reason="Guard")
     if facts.owner is None and not options.force:
         return DrainDecision(action=DrainAction.BLOCK, reason="NoOwner", option="delete_options.force")
     if pod.has_local_data and not options.delete_emptydir_data:
         return DrainDecision(action=DrainAction.BLOCK, reason="LocalData", option="delete_options.delete_emptydir_data")
     return DrainDecision(action=DrainAction.EVICT, reason="Running")
+
+
+def is_guard(pod: NodePod) -> bool:
+    """Return whether a static pod operator keeps the pod for its disruption budget, and creates it anew when its node is
+    back, though nothing in the pod says so (library-go, guard_controller.go)."""
+    is_platform = pod.facts.namespace.startswith("openshift-") and pod.facts.owner is None
+    return is_platform and pod.labels.get("app") == "guard"
 
 
 def is_daemon(pod: PodFacts) -> bool:

@@ -47,6 +47,10 @@ def of(api_version, kind):
     return node_pod(pod)
 
 
+def guard(namespace):
+    return replace(made(BARE, namespace=namespace), labels={"app": "guard"}, has_local_data=False)
+
+
 def mirror_by(sign):
     """The mirror pod, known by one of its two signs only."""
     pod = deepcopy(RAW["mirror"])
@@ -68,6 +72,8 @@ CASES = [
     ("local data of a finished pod", made(CART, phase="Succeeded"), {}, "evict Finished"),
     ("local data of a pod that goes anyway", made(CART, is_terminating=True), {}, "evict Terminating"),
     ("a bare pod", BARE, {}, f"block NoOwner {FORCE}"),
+    ("etcd's guard", guard("openshift-etcd"), {}, "evict Guard"),
+    ("a user's guard", guard("shop"), {}, f"block NoOwner {FORCE}"),
     ("a bare pod, forced", BARE, {"force": True}, "evict Running"),
     ("a bare pod is not what local data is about", BARE, {"delete_emptydir_data": True}, f"block NoOwner {FORCE}"),
     ("a bare pod with local data, half asked", replace(BARE, has_local_data=True), {"force": True},
