@@ -112,7 +112,8 @@ class RunLock:
                 return
 
     def _look(self) -> LeaseVerdict:
-        """Look at the lease, and take it when that is allowed."""
+        """Look at the lease, and take it when that is allowed and somebody waits for us. Raises ParentGone."""
+        self.require_parent()
         with self._mutex:
             facts = lease_facts(self.cluster.get("Lease", NAME, self.namespace))
             now = self.clock.monotonic()

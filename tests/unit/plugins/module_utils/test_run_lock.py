@@ -7,6 +7,7 @@ import copy
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils import _run_lock
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._ancestors import ParentGone
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitTimedOut
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._guard import Guard
@@ -257,6 +258,20 @@ def test_that_another_has_worked_meanwhile_is_noticed_also_when_it_has_gone(serv
         server.lease = None
     with pytest.raises(Refused, match="another run, or a person, has taken"):
         mine.ensure_held()
+
+
+def test_a_lease_is_not_waited_for_when_nobody_waits_for_us(server, clock, lock):
+    lock("r1").acquire(OPTIONS)
+    orphan, version = lock("r1", pid=2), server.version
+
+    def require_parent():
+        if clock.now >= 10:
+            raise ParentGone("gone")
+
+    orphan.require_parent = require_parent
+    with pytest.raises(ParentGone):
+        orphan.acquire(OPTIONS)
+    assert (clock.now, server.version) == (10, version)
 
 
 def test_an_api_server_that_stays_away_is_given_up(server, lock):
