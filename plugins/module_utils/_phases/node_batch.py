@@ -215,7 +215,7 @@ class BatchRun:
             self._act()
         elif step is Step.DRAINING:
             if self.way is Way.RETURN:
-                self._return_undrained(name, node, mark, pods)
+                self._return_unchanged(name, node, mark, pods)
                 return ()
             journey.message = f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"
             return left
@@ -302,14 +302,14 @@ class BatchRun:
         health = "it is Ready" if node.is_ready else "it is not Ready"
         if self.way is Way.DRAIN:
             self._arrive_empty(name, node, mark)
+        elif self.way is Way.RETURN:
+            self._return_unchanged(name, node, mark, pods)
         elif mark.requested_at:
             journey.message = (
                 f"asked to restart at {mark.requested_at}, {health}, and its boot ID is still {node.boot_id}"
             )
             journey.awaits_node = True
             self._remove_restart_pod(pod)
-        elif self.way is Way.RETURN:
-            self._return_undrained(name, node, mark, pods)
         elif pod is None:
             journey.message = journey.message or "its restart pod is to be created"
             self._create_restart_pod(name, node, mark)
@@ -359,10 +359,11 @@ class BatchRun:
         self.journeys[name].is_arrived = True
         self.say(f"{name} is empty")
 
-    def _return_undrained(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
+    def _return_unchanged(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
         """A node that is to be put back has not restarted."""
         if self.requires_restart:
             self.journeys[name].message = f"it has not restarted: the boot ID is still {node.boot_id}"
+            self.journeys[name].awaits_node = True
         else:
             self._prove(name, node, mark, pods)
 

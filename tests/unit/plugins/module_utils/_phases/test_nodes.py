@@ -258,6 +258,7 @@ def run(
     new_id="first",
     take_over=False,
     way=Way.RESTART,
+    requires_restart=True,
     said=None,
     say=None,
     **request,
@@ -274,6 +275,7 @@ def run(
         options=WaitOptions(timeout=0, interval=1),
         say=say or ([] if said is None else said).append,
         way=way,
+        requires_restart=requires_restart,
     ).work(check_mode=check_mode)
 
 
@@ -464,7 +466,7 @@ def test_a_node_is_emptied_restarted_by_other_means_and_put_back():
     assert run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
     assert cordoned(cluster) == {"w0"}
     assert not run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
-    with pytest.raises(WaitFailed, match="w0: after 10 s: asked to restart at"):
+    with pytest.raises(WaitFailed, match=r"w0: after 10 s: it has not restarted: the boot ID is still boot-2\."):
         run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=10)
     assert cordoned(cluster) == {"w0"}
     cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
@@ -503,3 +505,11 @@ def test_what_can_not_be_restarted_is_refused_before_anything_is_done(change, se
     with pytest.raises(Refused, match=re.escape(sentence)):
         run(cluster)
     assert cluster.deeds == []
+
+
+def test_a_node_that_was_emptied_is_put_back_without_a_restart_when_none_is_required():
+    cluster = Cluster("w0", "w1")
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    assert run(cluster, names=("w0",), way=Way.RETURN, requires_restart=False)["changed"]
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert cluster.restarts == {}
