@@ -136,6 +136,7 @@ class NodePod:
     is_restart_pod: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
+    created_at: datetime | None = None
     deletion_time: datetime | None = None
     #: How a container ended, in its own or the kubelet's words; empty when none has.
     words: str = ""
@@ -171,6 +172,7 @@ def node_pod(pod: Mapping[str, Any]) -> NodePod:
         is_restart_pod=RESTART_LABELS.items() <= labels.items(),
         labels=labels,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        created_at=parse_time(metadata.get("creationTimestamp")),
         deletion_time=parse_time(metadata.get("deletionTimestamp")),
         words=" ".join(" ".join(words).split()) or status.get("message") or "",
         finished_at=max(finished, default=None),

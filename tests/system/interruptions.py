@@ -65,8 +65,8 @@ def descendants(pid):
 
 
 @dataclass
-class Rotation:
-    """ansible-playbook at work on a rotation, in a session of its own."""
+class Play:
+    """ansible-playbook at work, in a session of its own."""
 
     process: subprocess.Popen
     log: Path
@@ -111,6 +111,21 @@ class Rotation:
         return killed, now()
 
 
+def play(lab, playbook, *arguments, **variables):
+    """Start one of the collection's playbooks."""
+    log = Path(tempfile.mkstemp(prefix=f"{playbook}-", suffix=".log")[1])
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["ansible-playbook", f"bound_tokens.openshift.{playbook}", "-e", json.dumps(variables), *arguments],
+            env=lab.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Play(process, log)
+
+
 def rotate(lab, issuer, **variables):
     """Start a rotation."""
     variables = {
@@ -121,17 +136,7 @@ def rotate(lab, issuer, **variables):
         "service_account_issuer_documents": "skip",
         **variables,
     }
-    log = Path(tempfile.mkstemp(prefix="rotation-", suffix=".log")[1])
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            ["ansible-playbook", "bound_tokens.openshift.rotate", "-e", json.dumps(variables)],
-            env=lab.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return Rotation(process, log)
+    return play(lab, "rotate", **variables)
 
 
 def old_pods(lab):
@@ -147,14 +152,7 @@ def old_pods(lab):
 
 def read_requests(lab, since):
     """Yield what the collection asked for since a moment, as the API servers logged the answers."""
-    for master in lab.settings.masters:
-        command = ["exec", master.name, "grep", USER_AGENT, "/var/log/kube-apiserver/audit.log"]
-        answer = lab.command(*command, capture_output=True, text=True)
-        for line in answer.stdout.splitlines():
-            event = json.loads(line)
-            is_answer = (event["stage"], event["userAgent"]) == ("ResponseComplete", USER_AGENT)
-            if is_answer and event["requestReceivedTimestamp"] >= since:
-                yield event
+    return (event for event in lab.audit_events(since) if event["userAgent"] == USER_AGENT)
 
 
 def read_deeds(lab, since):

@@ -150,6 +150,15 @@ class Lab:
         kill = f'pid=$(pidof kube-apiserver) && kill -{name} "$pid" || true'
         self.command("exec", node, "sh", "-c", kill)
 
+    def audit_events(self, since):
+        """What the API servers have logged of the requests since a moment, also those whose nodes are down; in no order."""
+        for master in self.settings.masters:
+            for path in (self.settings.node(master.name) / "var/log/kube-apiserver").glob("audit*.log"):
+                for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+                    event = json.loads(line)
+                    if event["stage"] == "ResponseComplete" and event["requestReceivedTimestamp"] >= since:
+                        yield event
+
     def run_on(self, node, command):
         self.command("exec", node, "sh", "-ec", command)
 

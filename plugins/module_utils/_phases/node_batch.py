@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._client.cluster import Cluster
@@ -215,7 +215,7 @@ class BatchRun:
             self._act()
         elif step is Step.DRAINING:
             if self.way is Way.RETURN:
-                self._return_undrained(name, node, mark, pods)
+                self._return_unchanged(name, node, mark, pods)
                 return ()
             journey.message = f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"
             return left
@@ -271,17 +271,26 @@ class BatchRun:
 
     def _fail(self, name: str, node: NodeFacts, reason: str, message: str) -> None:
         """Give a node up: put it back or leave it cordoned, as the request says."""
-        mark = node.mark
-        policy = self.request.on_failure
-        has_begun = mark is not None and (mark.requested_at is not None or node.boot_id != mark.boot_id)
+        mark, policy, asked_at = node.mark, self.request.on_failure, None
+        pod = find_restart_pod(read_node_pods(self.cluster, name)[1])
+        if mark is not None:
+            asked_at = mark.requested_at
+            if asked_at is None and pod and pod.created_at and pod.facts.phase != "Failed" and not node.is_ready:
+                asked_at = format_time(pod.created_at)  # it went down before the pod was seen to end
+        self._remove_restart_pod(pod)
+        has_begun = mark is not None and (asked_at is not None or node.boot_id != mark.boot_id)
         is_put_back = mark is not None and (policy == "put_back" or (policy == "auto" and not has_begun))
-        pods = (p for p in read_node_pods(self.cluster, name)[1] if p.is_restart_pod)
-        self._remove_restart_pod(next((p for p in pods if p.facts.namespace == RESTART_NAMESPACE), None))
         if mark is not None and is_put_back:
             put_back(self.cluster, node, mark)
             self._act()
+        elif mark is not None:
+            # One that has let the request pass is asked again by the next run.
+            is_ignored = reason == "NotRestarted" and node.is_ready and self.way is Way.RESTART
+            note_request(self.cluster, node, replace(mark, requested_at=None if is_ignored else asked_at))
         fate = "put back" if is_put_back else "left cordoned"
-        self._update(name, replace(self.record.nodes[name], step=Step.FAILED, reason=reason, message=message))
+        progress = self.record.nodes[name]
+        progress = replace(progress, step=Step.FAILED, reason=reason, message=message, restarted_at=asked_at)
+        self._update(name, progress)
         self.journeys[name].step = Step.FAILED
         self.is_farther = True
         self.say(f"{name} FAILED and is {fate}: {message}")
@@ -289,15 +298,18 @@ class BatchRun:
     def _restart(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
         """Have an empty node restarted, and see to it that the pod that did it is gone."""
         journey = self.journeys[name]
-        pod = next((p for p in pods if p.is_restart_pod and p.facts.namespace == RESTART_NAMESPACE), None)
+        pod = find_restart_pod(pods)
+        health = "it is Ready" if node.is_ready else "it is not Ready"
         if self.way is Way.DRAIN:
             self._arrive_empty(name, node, mark)
+        elif self.way is Way.RETURN:
+            self._return_unchanged(name, node, mark, pods)
         elif mark.requested_at:
-            journey.message = f"asked to restart at {mark.requested_at}, the boot ID is still {node.boot_id}"
+            journey.message = (
+                f"asked to restart at {mark.requested_at}, {health}, and its boot ID is still {node.boot_id}"
+            )
             journey.awaits_node = True
             self._remove_restart_pod(pod)
-        elif self.way is Way.RETURN:
-            self._return_undrained(name, node, mark, pods)
         elif pod is None:
             journey.message = journey.message or "its restart pod is to be created"
             self._create_restart_pod(name, node, mark)
@@ -312,7 +324,7 @@ class BatchRun:
         elif pod.facts.phase == "Failed":
             self._fail(name, node, "RestartPodFailed", f"its restart pod failed: {pod.words or 'no word why'}")
         else:
-            journey.message = f"its restart pod is {pod.facts.phase}{f': {pod.words}' if pod.words else ''}"
+            journey.message = f"its restart pod is {pod.facts.phase}{f': {pod.words}' if pod.words else ''}, {health}"
 
     def _create_restart_pod(self, name: str, node: NodeFacts, mark: NodeMark) -> None:
         journey = self.journeys[name]
@@ -347,22 +359,25 @@ class BatchRun:
         self.journeys[name].is_arrived = True
         self.say(f"{name} is empty")
 
-    def _return_undrained(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
+    def _return_unchanged(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
         """A node that is to be put back has not restarted."""
         if self.requires_restart:
             self.journeys[name].message = f"it has not restarted: the boot ID is still {node.boot_id}"
+            self.journeys[name].awaits_node = True
         else:
             self._prove(name, node, mark, pods)
 
     def _prove(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
         """Put a node back as soon as it has proven that it is well."""
         progress = self.record.nodes[name]
-        has_restarted = node.boot_id != progress.boot_id
+        has_restarted, pod = node.boot_id != progress.boot_id, find_restart_pod(pods)
+        # A node that went down at once has not left it in the mark; the pod that asked it is still there then.
+        asked_at = parse_time(mark.requested_at) or (pod.created_at if pod else None)
         verdict = judge_restarted(
             node,
             pods,
             boot_id=progress.boot_id if has_restarted else "",
-            requested_at=parse_time(mark.requested_at) if has_restarted else None,
+            requested_at=asked_at if has_restarted else None,
             unwell_before=progress.unwell,
         )
         self.journeys[name].message = verdict.message
@@ -383,3 +398,8 @@ class BatchRun:
     def _keep(self) -> None:
         self.save(self.record)
         self.is_dirty = False
+
+
+def find_restart_pod(pods: Iterable[NodePod]) -> NodePod | None:
+    """Return the pod among a node's ``pods`` that restarts it, None when there is none."""
+    return next((p for p in pods if p.is_restart_pod and p.facts.namespace == RESTART_NAMESPACE), None)

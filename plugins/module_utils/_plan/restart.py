@@ -27,7 +27,8 @@ POD_DEADLINE = 300
 SCRIPT = """\
 found=$(cat /proc/sys/kernel/random/boot_id)
 if [ "$found" != "$1" ]; then echo "the boot ID is $found already"; exit 0; fi
-exec systemd-run --on-active="$2" --timer-property=AccuracySec=100ms --unit="bound-tokens-restart-${1%%-*}" systemctl reboot
+exec systemd-run --collect --unit="bound-tokens-restart-${1%%-*}" --on-active="$2" --timer-property=AccuracySec=100ms \\
+  systemctl reboot
 """
 
 

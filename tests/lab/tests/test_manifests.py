@@ -53,7 +53,9 @@ def test_the_audit_log_is_where_the_kubelet_serves_it() -> None:
     assert manifests.flag_values(template, "audit-log-path") == ["/var/log/kube-apiserver/audit.log"]
     paths = {volume["hostPath"]["path"] for volume in template["spec"]["volumes"]}
     assert "/var/log/kube-apiserver" in paths
-    assert manifests.audit_policy()["rules"][-1] == {"level": "Metadata"}
+    rules = manifests.audit_policy()["rules"]
+    assert rules[-1] == {"level": "Metadata"}
+    assert next(r["level"] for r in rules if "nodes" in r.get("resources", [{}])[0].get("resources", [])) == "Request"
 
 
 @pytest.mark.parametrize("master", MASTERS, ids=lambda master: master.name)

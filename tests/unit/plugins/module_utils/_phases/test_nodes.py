@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitFailed
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import MARK, NodeMark
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import MARK, NodeMark, parse_mark
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
@@ -44,6 +44,8 @@ class Cluster:
         self.reboots = {}  # node name -> when its host goes down, when it is back
         self.requests, self.kill_at, self.is_kill_late = 0, None, False
         self.broken = set()  # nodes that never restart
+        self.stale = set()  # nodes whose pods are shown as they were before the restart
+        self.hasty = set()  # nodes that are down before their restart pod has ended
         for name in names:
             self.add_node(name)
 
@@ -110,7 +112,8 @@ class Cluster:
                 self.restarts[name] += 1
                 self.boot(name)
                 for pod in self.objects["Pod"].values():
-                    if pod["spec"]["nodeName"] == name and pod["metadata"]["namespace"] == "shop":
+                    is_here = pod["spec"]["nodeName"] == name and pod["metadata"]["namespace"] == "shop"
+                    if is_here and name not in self.stale:
                         self.start(pod)
             elif self.now >= down:
                 node = self.objects["Node"][None, name]
@@ -119,12 +122,14 @@ class Cluster:
 
     def run_restart_pod(self, pod):
         node, wanted = pod["spec"]["nodeName"], pod["metadata"]["labels"][BOOT_LABEL]
-        pod["status"]["phase"] = "Succeeded"
-        ended = {"terminated": {"exitCode": 0, "finishedAt": self.moment()}}
-        pod["status"]["containerStatuses"] = [{"name": "restart", "state": ended}]
         is_same = self.objects["Node"][None, node]["status"]["nodeInfo"]["bootID"] == wanted
+        delay = 0 if node in self.hasty else 3
         if is_same and node not in self.broken and node not in self.reboots:
-            self.reboots[node] = (self.now + 3, self.now + 3 + self.boot_seconds)
+            self.reboots[node] = (self.now + delay, self.now + delay + self.boot_seconds)
+        if node not in self.hasty:
+            pod["status"]["phase"] = "Succeeded"
+            ended = {"terminated": {"exitCode": 0, "finishedAt": self.moment()}}
+            pod["status"]["containerStatuses"] = [{"name": "restart", "state": ended}]
 
     # the client
 
@@ -169,6 +174,7 @@ class Cluster:
             made = copy.deepcopy(dict(body))
             if kind == "Pod":
                 made["metadata"]["namespace"] = namespace
+                made["metadata"]["creationTimestamp"] = self.moment()
                 made["status"] = {"phase": "Pending"}
             return self.put(kind, made, namespace)
 
@@ -252,6 +258,7 @@ def run(
     new_id="first",
     take_over=False,
     way=Way.RESTART,
+    requires_restart=True,
     said=None,
     say=None,
     **request,
@@ -268,6 +275,7 @@ def run(
         options=WaitOptions(timeout=0, interval=1),
         say=say or ([] if said is None else said).append,
         way=way,
+        requires_restart=requires_restart,
     ).work(check_mode=check_mode)
 
 
@@ -281,6 +289,10 @@ def boot_id(cluster, name):
 
 def marks(cluster):
     return {n for (_x, n), o in cluster.objects["Node"].items() if MARK in o["metadata"].get("annotations", {})}
+
+
+def parse_mark_of(cluster, name):
+    return parse_mark(cluster.objects["Node"][None, name]["metadata"]["annotations"][MARK])
 
 
 def leftovers(cluster):
@@ -354,7 +366,10 @@ def test_a_node_that_does_not_restart_is_named_and_left_cordoned_and_the_next_ru
     with pytest.raises(WaitFailed) as caught:
         run(cluster, restart_timeout=60)
     assert "1 node(s) failed: w0: after 1 min: asked to restart at" in caught.value.message
-    assert "the boot ID is still boot-2. 1 node(s) were not begun. Mend them and run it again" in caught.value.message
+    assert (
+        "Z, it is Ready, and its boot ID is still boot-2. 1 node(s) were not begun. Mend them and run it again"
+        in caught.value.message
+    )
     outcomes = {n["name"]: (n["outcome"], n["reason"]) for n in caught.value.progress["nodes"]}
     assert outcomes == {"w0": ("failed", "NotRestarted"), "w1": ("planned", None)}
     assert cordoned(cluster) == {"w0"}
@@ -362,6 +377,42 @@ def test_a_node_that_does_not_restart_is_named_and_left_cordoned_and_the_next_ru
     run(cluster, new_id="second")
     assert cluster.restarts == {"w0": 1, "w1": 1}
     assert cordoned(cluster) == set()
+
+
+def test_a_node_that_ignores_the_request_is_asked_again_by_the_next_run():
+    cluster = Cluster("w0", "w1")
+    cluster.broken.add("w0")
+    with pytest.raises(WaitFailed) as caught:
+        run(cluster, names=("w0",), restart_timeout=60)
+    assert caught.value.progress["nodes"][0]["restarted_at"] == cluster.moment(-cluster.now)
+    cluster.broken.clear()
+    run(cluster, names=("w0",), new_id="second", restart_timeout=60)
+    assert cluster.restarts == {"w0": 1}
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert leftovers(cluster) == []
+
+
+def test_a_node_that_goes_down_before_its_pod_has_ended_is_left_cordoned_when_it_fails():
+    cluster = Cluster("w0", "w1", boot_seconds=10**6)
+    cluster.hasty.add("w0")
+    with pytest.raises(WaitFailed, match="w0: after 1 min: its restart pod is Pending, it is not Ready"):
+        run(cluster, names=("w0",), restart_timeout=60)
+    assert cordoned(cluster) == marks(cluster) == {"w0"}
+    assert parse_mark_of(cluster, "w0").requested_at == cluster.moment(-cluster.now)
+    cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
+    run(cluster, names=("w0",), new_id="second")
+    assert cluster.restarts == {"w0": 1}
+    assert cordoned(cluster) == marks(cluster) == set()
+
+
+def test_what_the_api_shows_of_before_is_not_taken_for_the_proof_of_a_node_that_went_down_at_once():
+    cluster = Cluster("w0", "w1")
+    cluster.hasty.add("w0")
+    cluster.stale.add("w0")
+    cluster.sleep(100)
+    with pytest.raises(WaitFailed, match="w0: after 1 min: not Ready on it yet: shop/DaemonSet/web, shop/etcd-w0"):
+        run(cluster, names=("w0",), restart_timeout=60)
+    assert cordoned(cluster) == {"w0"}
 
 
 def test_a_budget_that_allows_later_is_waited_for_and_told():
@@ -415,7 +466,7 @@ def test_a_node_is_emptied_restarted_by_other_means_and_put_back():
     assert run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
     assert cordoned(cluster) == {"w0"}
     assert not run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
-    with pytest.raises(WaitFailed, match="w0: after 10 s: asked to restart at"):
+    with pytest.raises(WaitFailed, match=r"w0: after 10 s: it has not restarted: the boot ID is still boot-2\."):
         run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=10)
     assert cordoned(cluster) == {"w0"}
     cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
@@ -454,3 +505,11 @@ def test_what_can_not_be_restarted_is_refused_before_anything_is_done(change, se
     with pytest.raises(Refused, match=re.escape(sentence)):
         run(cluster)
     assert cluster.deeds == []
+
+
+def test_a_node_that_was_emptied_is_put_back_without_a_restart_when_none_is_required():
+    cluster = Cluster("w0", "w1")
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    assert run(cluster, names=("w0",), way=Way.RETURN, requires_restart=False)["changed"]
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert cluster.restarts == {}
