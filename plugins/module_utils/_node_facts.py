@@ -23,6 +23,14 @@ def read_nodes(cluster: Cluster) -> list[NodeFacts]:
     return [node_facts(n) for n in cluster.list("Node")]
 
 
+def read_nodes_at(
+    cluster: Cluster, *, label_selector: str = "", field_selector: str = ""
+) -> tuple[str, list[NodeFacts]]:
+    """Return the nodes that are selected, after the resourceVersion of the moment at which they were read."""
+    version, nodes = cluster.list_at("Node", label_selector=label_selector, field_selector=field_selector)
+    return version, [node_facts(n) for n in nodes]
+
+
 def read_node(cluster: Cluster, name: str) -> NodeFacts | None:
     """Return one node, None when it does not exist."""
     found = cluster.get("Node", name)

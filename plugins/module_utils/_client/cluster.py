@@ -111,11 +111,7 @@ class Cluster:
         self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> tuple[str, builtins.list[dict[str, Any]]]:
         """Return the resourceVersion of that moment, too, for await_change."""
-        query: dict[str, Any] = {"limit": PAGE_SIZE}
-        if label_selector:
-            query["labelSelector"] = label_selector
-        if field_selector:
-            query["fieldSelector"] = field_selector
+        query: dict[str, Any] = {"limit": PAGE_SIZE, **_selectors(label_selector, field_selector)}
         found: list[dict[str, Any]] = []
         while True:
             try:
@@ -171,14 +167,16 @@ class Cluster:
             raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
         return None
 
-    def await_change(self, kind: str, *, field_selector: str, known_version: str, timeout: float) -> None:
+    def await_change(
+        self, kind: str, *, known_version: str, timeout: float, label_selector: str = "", field_selector: str = ""
+    ) -> None:
         """Return as soon as any object of the selection has changed since ``known_version``, or ``timeout`` is over (seconds).
 
         What has changed is for the next read to tell. A watch that breaks or is refused is an ApiError.
         """
         target, seconds = describe_target(kind), max(1, math.ceil(timeout))
         query = {
-            "fieldSelector": field_selector,
+            **_selectors(label_selector, field_selector),
             "watch": "true",
             "timeoutSeconds": seconds,
             "resourceVersion": known_version,
@@ -474,6 +472,10 @@ def _read_events(response: Any) -> Iterator[dict[str, Any]]:
 def _is_older(version: str, known: str) -> bool:
     """Whether an API server that lags behind tells of a state before the known one. Versions count upwards."""
     return version.isdigit() and known.isdigit() and int(version) < int(known)
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    return {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
 
 
 def _delete_options(uid: str, grace_period: int | None) -> dict[str, Any]:

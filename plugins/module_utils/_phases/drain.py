@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from .._client.cluster import Cluster
 from .._clock import Clock
@@ -14,6 +15,7 @@ from .._errors import ApiError
 from .._facts import read_owners, read_pods
 from .._model import OwnerFacts, PodFacts
 from .._node_model import NodePod
+from .._parallel import side_by_side
 from .._plan.drain import DrainOptions, describe_left, needs_pace
 from .._plan.pods import awaited_owners, choose_next, find_whole, raise_baseline
 from .pods import POD_STATUSES
@@ -64,18 +66,20 @@ class Drainer:
         not_now = {uid for uid, refusal in self.refusals.items() if refusal.until > now}
         chosen = choose_next(facts, pods, owners, self.ready_before, not_now)
         self.held = frozenset(f.uid for f in facts) - {p.uid for p in chosen} - not_now
-        sent = [self._send(pod) for pod in chosen]
-        return any(sent)
+        return any(side_by_side([partial(self._send, pod) for pod in chosen]))
 
     def _read_surroundings(self, targets: Sequence[PodFacts]) -> tuple[list[PodFacts], Mapping[str, OwnerFacts]]:
         """Return the targets with all pods that their owners have elsewhere, and those owners."""
         paced = [t for t in targets if needs_pace(t)]
         owners: dict[str, OwnerFacts] = {}
         pods = {t.uid: t for t in targets}
-        for namespace in sorted({t.namespace for t in paced}):
+
+        def read(namespace: str) -> None:
             pods.update({p.uid: p for p in read_pods(self.cluster, [namespace])[namespace]})
             wanted = awaited_owners(t for t in paced if t.namespace == namespace).values()
             owners.update(read_owners(self.cluster, namespace, wanted))
+
+        side_by_side([partial(read, namespace) for namespace in sorted({t.namespace for t in paced})])
         return list(pods.values()), owners
 
     def _send(self, pod: PodFacts) -> bool:

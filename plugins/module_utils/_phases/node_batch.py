@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
@@ -16,15 +18,15 @@ from .._model import Outcome, format_time, parse_time
 from .._node_facts import (
     read_node,
     read_node_pods,
-    read_nodes,
+    read_nodes_at,
     read_pending_requests,
-    read_pods_by_node,
     select_pods,
 )
 from .._node_model import NodeFacts, NodeMark, NodePod
+from .._parallel import side_by_side
 from .._plan.drain import choose_targets
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_step
-from .._plan.nodes import NodeRequest
+from .._plan.nodes import NodeRequest, select_nodes
 from .._plan.restart import (
     BOOT_LABEL,
     RESTART_NAMESPACE,
@@ -36,8 +38,6 @@ from .._plan.restart import (
 from .._plan.story import format_seconds
 from .drain import Drainer
 
-#: So many nodes are read one by one, more with one list of all nodes and pods.
-MAX_SINGLE_READS = 5
 #: Seconds between two looks at least, when many things change at once; and after which a watch that told nothing ends.
 QUIET_BETWEEN_LOOKS = 0.1
 LONGEST_WATCH = 10.0
@@ -69,13 +69,19 @@ class Journey:
     since: float = 0.0
     message: str = ""
     is_arrived: bool = False
-    #: Whether the node itself will show that it goes on, and not a pod on it.
+    #: Whether the node itself will show that it goes on, and not a pod on it: then nothing is to be done before it changes.
     awaits_node: bool = False
+    #: The resourceVersions of the node as it was last looked at in full, and of the moment at which its pods were read.
+    version: str = ""
+    pods_version: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
 class BatchRun:
-    """Nodes on their way together. What it changes in ``record`` it keeps with ``save`` before it goes on."""
+    """Nodes on their way together. What it changes in ``record`` it keeps with ``save`` before it goes on.
+
+    In one look the nodes are visited side by side, in threads: each changes what is its own, and ``record`` under ``mutex``.
+    """
 
     cluster: Cluster
     request: NodeRequest
@@ -99,8 +105,11 @@ class BatchRun:
     has_acted: bool = False
     is_refused: bool = False
     interval: float = 1.0
-    #: The resourceVersion of what was last read of the first node under way, by kind.
-    versions: dict[str, str] = field(default_factory=dict)
+    #: The nodes as they were last read: what selects them in a request, and the resourceVersion of that moment.
+    labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    selectors: Mapping[str, str] = field(default_factory=dict)
+    nodes_version: str = ""
+    mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.drainer = Drainer(cluster=self.cluster, options=self.request.drain, clock=self.clock, say=self.say)
@@ -120,29 +129,27 @@ class BatchRun:
         )
 
     def wait_for_change(self, left: float) -> None:
-        """Return when the node that is under way, or its pods, have changed, or after a while.
+        """Return when a node under way, or its pods, have changed, or after a while.
 
-        Of several nodes only the first is watched, so the while is short then, as it is when something was refused and is to
-        be tried again. After a deed there is something new to see at once. A watch that is not to be had is a pause.
+        Where several nodes have pods to be waited for, only those of the first are watched, so the while is short then, as it
+        is when something was refused and is to be tried again. After a deed there is something new to see at once. A watch
+        that is not to be had is a pause.
         """
+        self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
         if self.has_acted:
-            self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
             return
         active = [name for name in self.names if not self._is_over(name)]
+        moving = [name for name in active if not self.journeys[name].awaits_node]
+        kind, selectors, version = "Node", self.selectors, self.nodes_version
+        if moving:
+            selectors, version = {"field_selector": select_pods(moving[0])}, self.journeys[moving[0]].pods_version
+            kind = "Pod"
+        is_tried_again = self.is_refused or bool(self.drainer.refusals or self.drainer.held)
+        is_short = is_tried_again or (moving and len(active) > 1)
         pause = min(self.interval, left)
-        if not active or not self.versions:
-            self.clock.sleep(pause)
-            return
-        self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
-        is_tried_again = len(active) > 1 or self.is_refused or bool(self.drainer.refusals or self.drainer.held)
-        name, is_booting = active[0], self.journeys[active[0]].awaits_node
-        kind, selector = ("Node", f"metadata.name={name}") if is_booting else ("Pod", select_pods(name))
         try:
             self.cluster.await_change(
-                kind,
-                field_selector=selector,
-                known_version=self.versions.get(kind, ""),
-                timeout=pause if is_tried_again else min(left, LONGEST_WATCH),
+                kind, **selectors, known_version=version, timeout=pause if is_short else min(left, LONGEST_WATCH)
             )
         except ApiError:
             self.clock.sleep(pause)
@@ -153,17 +160,9 @@ class BatchRun:
         if self.is_dirty:
             self._keep()
         active = [name for name in self.names if not self._is_over(name)]
-        nodes, pods = self._read(active)
-        targets: list[NodePod] = []
-        for name in active:
-            left = [] if self.is_alone else choose_targets(pods.get(name, ()), self.request.drain)
-            try:
-                targets += self._advance(name, nodes.get(name), pods.get(name, ()), left)
-            except ApiError as error:
-                # 409: the node has changed since it was read; 404: it or the restart pod is gone. The next look tells.
-                if error.status not in (404, 409) or error.is_missing_api:
-                    raise
-        if self.drainer.work(targets):
+        nodes = self._read_nodes(active)
+        targets = side_by_side([partial(self._visit, name, nodes.get(name)) for name in active])
+        if self.drainer.work([pod for found in targets for pod in found]):
             self._act()
         if self.is_dirty:
             self._keep()
@@ -178,18 +177,34 @@ class BatchRun:
     def _is_over(self, name: str) -> bool:
         return self.record.nodes[name].step in ENDED or self.journeys[name].is_arrived
 
-    def _read(self, active: Sequence[str]) -> tuple[Mapping[str, NodeFacts], Mapping[str, Sequence[NodePod]]]:
-        self.versions = {}
-        if len(active) > MAX_SINGLE_READS:
-            return {n.name: n for n in read_nodes(self.cluster)}, read_pods_by_node(self.cluster)
-        nodes: dict[str, NodeFacts] = {}
-        pods: dict[str, Sequence[NodePod]] = {}
+    def _read_nodes(self, active: Sequence[str]) -> Mapping[str, NodeFacts]:
+        self.selectors = select_nodes(active, self.labels)
+        self.nodes_version, found = read_nodes_at(self.cluster, **self.selectors)
+        nodes = {n.name: n for n in found}
         for name in active:
-            node, (version, pods[name]) = read_node(self.cluster, name), read_node_pods(self.cluster, name)
+            # a label by which it was selected may have changed
+            node = nodes.get(name) or read_node(self.cluster, name)
             if node:
-                nodes[name] = node
-                self.versions = self.versions or {"Node": node.version, "Pod": version}
-        return nodes, pods
+                nodes[name], self.labels[name] = node, node.labels
+        return nodes
+
+    def _visit(self, name: str, node: NodeFacts | None) -> Sequence[NodePod]:
+        """Take one node a step farther where it may go; return the pods to send away from it."""
+        journey = self.journeys[name]
+        if node and journey.awaits_node and journey.version == node.version:
+            self._is_overdue(name, node)
+            return ()
+        journey.pods_version, pods = read_node_pods(self.cluster, name)
+        left = [] if self.is_alone else choose_targets(pods, self.request.drain)
+        try:
+            targets = self._advance(name, node, pods, left)
+        except ApiError as error:
+            # 409: the node has changed since it was read; 404: it or the restart pod is gone. The next look tells.
+            if error.status not in (404, 409) or error.is_missing_api:
+                raise
+            return ()
+        journey.version = node.version if node else ""
+        return targets
 
     def _advance(
         self, name: str, node: NodeFacts | None, pods: Sequence[NodePod], left: Sequence[NodePod]
@@ -392,7 +407,8 @@ class BatchRun:
         self.changed = self.has_acted = True
 
     def _update(self, name: str, progress: NodeProgress) -> None:
-        self.record = replace(self.record, nodes={**self.record.nodes, name: progress})
+        with self.mutex:
+            self.record = replace(self.record, nodes={**self.record.nodes, name: progress})
         self.is_dirty = True
 
     def _keep(self) -> None:

@@ -14,6 +14,7 @@ from .._errors import CollectionError, InvalidOption
 from .._node_model import CONTROL_PLANE_ROLES, BudgetFacts, NodeFacts, NodePod, PoolFacts, matches
 from .drain import DrainOptions, choose_targets, read_drain_options
 
+_HOST = "kubernetes.io/hostname"
 _TERM = re.compile(r"(?P<key>[\w./-]+)(\s*(?P<operator>==?|!=)\s*(?P<value>[\w.-]*))?|!\s*(?P<absent>[\w./-]+)")
 
 
@@ -181,6 +182,14 @@ class Surroundings:
     pools: Sequence[PoolFacts] = ()
     budgets: Sequence[BudgetFacts] = ()
     pods: Mapping[str, Sequence[NodePod]] = field(default_factory=dict)
+
+
+def select_nodes(names: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the selectors with which a list or a watch is of these nodes, or, where their ``labels`` are not known, of all."""
+    if len(names) == 1:
+        return {"field_selector": f"metadata.name={names[0]}"}
+    hosts = [labels.get(name, {}).get(_HOST, "") for name in names]
+    return {"label_selector": f"{_HOST} in ({','.join(hosts)})"} if all(hosts) else {}
 
 
 def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surroundings) -> list[tuple[str, ...]]:

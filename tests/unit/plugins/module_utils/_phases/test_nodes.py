@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
+import threading
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
@@ -46,11 +47,13 @@ class Cluster:
         self.broken = set()  # nodes that never restart
         self.stale = set()  # nodes whose pods are shown as they were before the restart
         self.hasty = set()  # nodes that are down before their restart pod has ended
+        self.lock, self.lists = threading.Lock(), []
         for name in names:
             self.add_node(name)
 
     def add_node(self, name):
-        labels = {f"node-role.kubernetes.io/{'master' if name.startswith('m') else 'worker'}": ""}
+        role = "master" if name.startswith("m") else "worker"
+        labels = {f"node-role.kubernetes.io/{role}": "", "kubernetes.io/hostname": f"{name}.example.test"}
         self.put("Node", {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {}})
         self.boot(name)
         self.add_pod(f"agent-{name}", name, kind="DaemonSet")
@@ -117,8 +120,10 @@ class Cluster:
                         self.start(pod)
             elif self.now >= down:
                 node = self.objects["Node"][None, name]
-                node["status"]["conditions"][0]["status"] = "Unknown"
-                node["metadata"]["resourceVersion"] = str(next(self.versions))
+                ready = node["status"]["conditions"][0]
+                if ready["status"] != "Unknown":
+                    ready["status"] = "Unknown"
+                    node["metadata"]["resourceVersion"] = str(next(self.versions))
 
     def run_restart_pod(self, pod):
         node, wanted = pod["spec"]["nodeName"], pod["metadata"]["labels"][BOOT_LABEL]
@@ -135,33 +140,41 @@ class Cluster:
 
     def request(self, act):
         """Carry out one request, or be killed before or after it."""
-        self.requests += 1
-        if self.requests == self.kill_at and not self.is_kill_late:
-            raise Killed
-        try:
-            return copy.deepcopy(act())
-        finally:
-            if self.requests == self.kill_at:
+        with self.lock:
+            self.requests += 1
+            if self.requests == self.kill_at and not self.is_kill_late:
                 raise Killed
+            try:
+                return copy.deepcopy(act())
+            finally:
+                if self.requests == self.kill_at:
+                    raise Killed
 
     def get(self, kind, name, namespace=None):
         return self.request(lambda: self.objects.get(kind, {}).get((namespace, name)))
 
+    def select(self, kind, namespace, label_selector, field_selector):
+        field, _sign, wanted = field_selector.partition("=")
+        label, _in, values = label_selector.rstrip(")").partition(" in (")
+        found = [o for (n, _name), o in self.objects.get(kind, {}).items() if namespace in (None, n)]
+        if field:
+            found = [o for o in found if wanted in (o["metadata"]["name"], o["spec"].get("nodeName"))]
+        return [o for o in found if not label or o["metadata"]["labels"].get(label) in values.split(",")]
+
     def list(self, kind, namespace=None, *, label_selector="", field_selector=""):
-        node = field_selector.partition("spec.nodeName=")[2]
-
-        def find():
-            found = [o for (n, _name), o in self.objects.get(kind, {}).items() if namespace in (None, n)]
-            return [o for o in found if not node or o["spec"]["nodeName"] == node]
-
-        return iter(self.request(find))
+        self.lists.append((kind, label_selector or field_selector or namespace))
+        return iter(self.request(lambda: self.select(kind, namespace, label_selector, field_selector)))
 
     def list_at(self, kind, namespace=None, **selectors):
         return "1", list(self.list(kind, namespace, **selectors))
 
-    def await_change(self, kind, *, field_selector, known_version, timeout):
+    def await_change(self, kind, *, known_version, timeout, label_selector="", field_selector=""):
         assert known_version
-        self.sleep(0.9)
+        before = copy.deepcopy(self.select(kind, None, label_selector, field_selector))
+        for _second in range(int(timeout)):
+            self.sleep(1)
+            if self.select(kind, None, label_selector, field_selector) != before:
+                break
 
     def create(self, kind, body, namespace=None):
         def act():
@@ -216,6 +229,7 @@ class Cluster:
             self.deeds.append((self.now, f"delete {kind}", name))
             if kind == "Namespace":
                 self.objects["Namespace"].pop((None, name))
+                self.objects["Pod"] = {key: pod for key, pod in self.objects["Pod"].items() if key[0] != name}
                 return {}
             pod = self.objects["Pod"].get((namespace, name))
             if pod is None or pod["metadata"]["uid"] != uid:
@@ -316,6 +330,49 @@ def test_nodes_are_restarted_one_by_one_and_put_back():
     assert cluster.objects["ConfigMap"]["bound-tokens", "bound-tokens-run"]["data"] == {}
 
 
+def test_nodes_of_a_batch_go_side_by_side_and_nobody_elses_pods_are_read_again():
+    cluster = Cluster(*(f"w{number}" for number in range(12)), boot_seconds=60)
+    assert len(run(cluster, max_unavailable="4")["batches"]) == 3
+    assert set(cluster.restarts.values()) == {1}
+    assert len(cluster.restarts) == 12
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert cluster.lists.count(("Pod", None)) == 2  # the plan, and again under the lease
+    hosts = ",".join(f"w{number}.example.test" for number in (0, 1, 10, 11))
+    assert ("Node", f"kubernetes.io/hostname in ({hosts})") in cluster.lists
+    assert cluster.requests / 12 < 32
+
+
+def test_a_node_is_not_gone_because_a_label_by_which_it_was_found_has_changed():
+    cluster = Cluster("w0", "w1", "w2")
+    labels, sleep = cluster.objects["Node"][None, "w1"]["metadata"]["labels"], cluster.sleep
+
+    def rename(seconds):
+        if marks(cluster):
+            labels["kubernetes.io/hostname"] = "other"
+        sleep(seconds)
+
+    cluster.sleep = rename
+    result = run(cluster, max_unavailable="3")
+    assert [n["outcome"] for n in result["nodes"]] == ["done", "done", "done"]
+    assert cluster.restarts == {"w0": 1, "w1": 1, "w2": 1}
+
+
+def test_pods_of_a_node_are_evicted_side_by_side():
+    cluster, together = Cluster("w0", "w1"), threading.Barrier(2, timeout=10)
+    for number in range(2):
+        cluster.add_pod(f"web-{number}", "w0", kind="ReplicaSet", is_ready=False)  # these may go at once
+    del cluster.objects["Pod"]["shop", "web-w0"]
+    evict = cluster.evict
+
+    def meet(name, *arguments, **options):
+        together.wait()
+        evict(name, *arguments, **options)
+
+    cluster.evict = meet
+    run(cluster, names=("w0",))
+    assert cluster.restarts == {"w0": 1}
+
+
 def test_check_mode_changes_nothing_and_shows_the_same_batches():
     cluster = Cluster("m0", "w0", "w1")
     before = copy.deepcopy(cluster.objects)
@@ -340,22 +397,23 @@ def has_record(cluster):
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["before", "after"])
-def test_a_run_that_is_killed_at_any_request_is_completed_by_the_next(is_late):
+@pytest.mark.parametrize("other", ["m0", "w1"], ids=["alone", "together"])
+def test_a_run_that_is_killed_at_any_request_is_completed_by_the_next(is_late, other):
     for kill_at in itertools.count(1):
-        cluster = Cluster("m0", "w0", boot_seconds=2)
-        cluster.objects["Node"][None, "m0"]["spec"]["unschedulable"] = True
+        cluster = Cluster(other, "w0", boot_seconds=2)
+        cluster.objects["Node"][None, other]["spec"]["unschedulable"] = True
         cluster.kill_at, cluster.is_kill_late = kill_at, is_late
         try:
-            run(cluster)
+            run(cluster, max_unavailable="2")
         except Killed:
             cluster.kill_at = None
         else:
             assert kill_at > 50
             break
         if has_record(cluster):  # else nothing was left to do but to tell
-            run(cluster, new_id="second")
-        assert cluster.restarts == {"m0": 1, "w0": 1}, kill_at
-        assert cordoned(cluster) == {"m0"}, kill_at
+            run(cluster, new_id="second", max_unavailable="2")
+        assert cluster.restarts == {other: 1, "w0": 1}, kill_at
+        assert cordoned(cluster) == {other}, kill_at
         assert marks(cluster) == set(), kill_at
         assert leftovers(cluster) == [], kill_at
 

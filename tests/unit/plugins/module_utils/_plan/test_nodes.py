@@ -31,6 +31,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes
     plan_batches,
     read_drain_request,
     read_node_request,
+    select_nodes,
 )
 
 FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
@@ -567,6 +568,21 @@ def find_faults(batches, chosen, asked, around):
             taken = {name: sum(b.covers(p) and p.facts.is_ready for p in around.pods[name]) for name in batch}
             if sum(t > 0 for t in taken.values()) > 1 and sum(taken.values()) > b.allowed:
                 yield f"{b} is shared: {taken}"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["a"], {"field_selector": "metadata.name=a"}),
+        (["a", "b"], {"label_selector": "kubernetes.io/hostname in (a.example.test,b)"}),
+        (["a", "unlabelled"], {}),
+        (["a", "unknown"], {}),
+    ],
+)
+def test_how_nodes_are_asked_for_in_one_request(names, wanted):
+    hosts = {"a": "a.example.test", "b": "b"}
+    labels = {name: {"kubernetes.io/hostname": host} for name, host in hosts.items()}
+    assert select_nodes(names, {**labels, "unlabelled": {}}) == wanted
 
 
 def test_no_plan_exceeds_a_limit_or_loses_a_node():

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import threading
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import MAX_PARALLEL, side_by_side
+
+
+def test_results_come_in_order_from_deeds_that_go_side_by_side():
+    together = threading.Barrier(MAX_PARALLEL, timeout=10)
+
+    def work(number):
+        together.wait()
+        return number
+
+    deeds = [lambda number=number: work(number) for number in range(2 * MAX_PARALLEL)]
+    assert side_by_side(deeds) == list(range(2 * MAX_PARALLEL))
+
+
+def test_the_first_error_is_raised_when_those_under_way_have_ended():
+    ended, begun = [], threading.Barrier(2, timeout=10)
+
+    def fail():
+        begun.wait()
+        raise ValueError("first")
+
+    def work():
+        begun.wait()
+        ended.append("work")
+
+    with pytest.raises(ValueError, match="first"):
+        side_by_side([fail, work])
+    assert ended == ["work"]
+
+
+def test_one_deed_alone_is_done_where_it_is_asked_for():
+    assert side_by_side([threading.current_thread]) == [threading.current_thread()]
+    assert side_by_side([]) == []
