@@ -185,16 +185,16 @@ def cluster():
 
 def keep(cluster, *, limits=None, **given):
     """A gatekeeper that keeps what it says and warns of."""
+    lines, warnings = [], []
     keeper = Gatekeeper(
         cluster=cluster,
         request=GateRequest(**{"timeout": 600, "stable_seconds": 0, **given}),
         node_request=limits or NodeRequest(),
         clock=cluster,
-        say=lambda line: keeper_lines.append(line),
-        warn=lambda text: keeper_warnings.append(text),
+        say=lines.append,
+        warn=warnings.append,
     )
-    keeper_lines, keeper_warnings = [], []
-    return keeper, keeper_lines, keeper_warnings
+    return keeper, lines, warnings
 
 
 W, M = ["worker-0"], ["master-0"]
