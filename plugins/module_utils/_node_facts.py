@@ -20,15 +20,14 @@ from ._node_model import (
 
 def read_nodes(cluster: Cluster) -> list[NodeFacts]:
     """Return all nodes."""
-    return [node_facts(n) for n in cluster.list("Node")]
+    return read_nodes_at(cluster)[1]
 
 
 def read_nodes_at(
     cluster: Cluster, *, label_selector: str = "", field_selector: str = ""
 ) -> tuple[str, list[NodeFacts]]:
     """Return the nodes that are selected, after the resourceVersion of the moment at which they were read."""
-    version, nodes = cluster.list_at("Node", label_selector=label_selector, field_selector=field_selector)
-    return version, [node_facts(n) for n in nodes]
+    return cluster.list_at("Node", label_selector=label_selector, field_selector=field_selector, read=node_facts)
 
 
 def read_node(cluster: Cluster, name: str) -> NodeFacts | None:
@@ -39,8 +38,7 @@ def read_node(cluster: Cluster, name: str) -> NodeFacts | None:
 
 def read_node_pods(cluster: Cluster, node: str) -> tuple[str, list[NodePod]]:
     """Return the pods on one node, after the resourceVersion of the moment at which they were read."""
-    version, pods = cluster.list_at("Pod", field_selector=select_pods(node))
-    return version, [node_pod(p) for p in pods]
+    return cluster.list_at("Pod", field_selector=select_pods(node), read=node_pod)
 
 
 def select_pods(node: str) -> str:
@@ -51,7 +49,7 @@ def select_pods(node: str) -> str:
 def read_pods_by_node(cluster: Cluster) -> dict[str, list[NodePod]]:
     """Return the pods of every node that has any."""
     found: dict[str, list[NodePod]] = {}
-    for pod in map(node_pod, cluster.list("Pod")):
+    for pod in cluster.list_at("Pod", read=node_pod)[1]:
         if pod.facts.node:
             found.setdefault(pod.facts.node, []).append(pod)
     return found

@@ -108,12 +108,22 @@ class Cluster:
         return iter(self.list_at(kind, namespace, label_selector=label_selector, field_selector=field_selector)[1])
 
     def list_at(
-        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
-    ) -> tuple[str, builtins.list[dict[str, Any]]]:
-        """Return the resourceVersion of that moment, too, for await_change."""
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        read: Callable[[dict[str, Any]], Any] = lambda found: found,
+    ) -> tuple[str, builtins.list[Any]]:
+        """Return the resourceVersion of that moment, too, for await_change, and what ``read`` makes of each object.
+
+        The objects of one page are dropped before the next one comes: those of a large cluster would not fit into memory.
+        """
         query: dict[str, Any] = {"limit": PAGE_SIZE, **_selectors(label_selector, field_selector)}
-        found: list[dict[str, Any]] = []
+        found: list[Any] = []
         while True:
+            page = None
             try:
                 page = self._request("list", "get", kind, None, namespace, query=query)
             except ApiError as error:
@@ -123,7 +133,7 @@ class Cluster:
                 query = {name: value for name, value in query.items() if name not in ("continue", "limit")}
                 found = []
                 continue
-            found += page.get("items") or ()
+            found += map(read, page.get("items") or ())
             token = (page.get("metadata") or {}).get("continue")
             if not token:
                 return (page.get("metadata") or {}).get("resourceVersion") or "", found

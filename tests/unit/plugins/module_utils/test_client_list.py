@@ -25,6 +25,11 @@ def page(*names, token=""):
 
 def list_from(script):
     """The names that a list of pods brings, and the queries; the script is of pages and statuses of errors."""
+    cluster, asked = connect(script)
+    return [o["metadata"]["name"] for o in cluster.list("Pod", "demo", label_selector="a=b")], asked
+
+
+def connect(script):
     asked = []
 
     def request(method, path, **more):
@@ -38,7 +43,19 @@ def list_from(script):
 
     cluster = Cluster(ConnectionOptions(host="https://api.example.com:6443", api_key="not-a-real-one"))
     cluster._dynamic = SimpleNamespace(request=request)
-    return [o["metadata"]["name"] for o in cluster.list("Pod", "demo", label_selector="a=b")], asked
+    return cluster, asked
+
+
+def test_of_each_object_only_what_is_asked_for_is_kept():
+    read = []
+
+    def take(found):
+        read.append(len(asked))
+        return found["metadata"]["name"]
+
+    cluster, asked = connect([page("a", "b", token="1"), {**page("c"), "metadata": {"resourceVersion": "7"}}])
+    assert cluster.list_at("Pod", read=take) == ("7", ["a", "b", "c"])
+    assert read == [1, 1, 2], "each page is read before the next one is asked for"
 
 
 def test_all_pages_are_read():

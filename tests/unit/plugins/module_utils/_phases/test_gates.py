@@ -147,6 +147,9 @@ class OpenShift:
             and (not key or o["metadata"]["labels"].get(key) == value)
         )
 
+    def list_at(self, kind, namespace=None, *, read, **selectors):
+        return "1", [read(o) for o in self.list(kind, namespace, **selectors)]
+
     def get(self, kind, name, namespace=None):
         return next((o for o in self.list(kind, namespace) if o["metadata"]["name"] == name), None)
 

@@ -165,8 +165,8 @@ class Cluster:
         self.lists.append((kind, label_selector or field_selector or namespace))
         return iter(self.request(lambda: self.select(kind, namespace, label_selector, field_selector)))
 
-    def list_at(self, kind, namespace=None, **selectors):
-        return "1", list(self.list(kind, namespace, **selectors))
+    def list_at(self, kind, namespace=None, *, read, **selectors):
+        return "1", [read(found) for found in self.list(kind, namespace, **selectors)]
 
     def await_change(self, kind, *, known_version, timeout, label_selector="", field_selector=""):
         assert known_version
