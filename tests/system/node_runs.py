@@ -12,11 +12,13 @@ from collections import Counter
 
 from lab import cluster, faults
 from lab.api import ApiError, Unreachable
-from lab.shape import MASTERS, NODES
+from lab.settings import Settings
 from modules import run_module
 from node_audit import MARK, RESTART_NAMESPACE, Plan, find_violations, read_deeds
 
 RECORD = "/api/v1/namespaces/bound-tokens/configmaps/bound-tokens-run"
+NODES = Settings.from_environment().nodes
+MASTERS = [node for node in NODES if node.master]
 #: What each run on the lab needs: an image that is there, consent to lose what is in emptyDirs, and no long waits.
 OPTIONS = {
     "image": "lab.local/shell:1",

@@ -7,9 +7,20 @@ import subprocess
 
 import pytest
 from interruptions import now, play
-from lab.shape import NODES
 from node_audit import find_writes
-from node_runs import Members, as_role, boot_ids, busiest, check, make_whole, plan, read_record, restart, set_cordon
+from node_runs import (
+    NODES,
+    Members,
+    as_role,
+    boot_ids,
+    busiest,
+    check,
+    make_whole,
+    plan,
+    read_record,
+    restart,
+    set_cordon,
+)
 
 
 @pytest.fixture

@@ -82,9 +82,6 @@ def power_cut(lab):
     (home / "hold").unlink()
 
 
-DEEDS = pytest.mark.parametrize("deed", [None, pause, power_cut], ids=["as is", "paused", "without power"])
-
-
 @contextmanager
 def outage(lab, deed):
     with Outage(lab, (lambda: deed(lab)) if deed else bool) as found:
@@ -93,7 +90,7 @@ def outage(lab, deed):
     assert deed is None or max(found.spells) > HELD
 
 
-@DEEDS
+@pytest.mark.parametrize("deed", [None, pause], ids=["as is", "paused"])
 def test_the_wait_lives_through_the_outage(single, deed):
     issuer = fresh("single")
     assert WARNING in str(set_issuer(single, issuer)["warnings"])
@@ -107,7 +104,7 @@ def test_the_wait_lives_through_the_outage(single, deed):
     assert node["switched_not_before"] <= node["switched_not_after"] <= rollout["finished_at"]
 
 
-@DEEDS
+@pytest.mark.parametrize("deed", [None, power_cut], ids=["as is", "without power"])
 def test_a_rotation_lives_through_the_outage(single, deed):
     former, issuer = single.active_issuer(), fresh("rotated")
     pods, begin = old_pods(single), now()

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import jwt
 import pytest
-from lab.shape import MASTERS
 from modules import run_module
 
 #: Asks one API server after the other, from whatever network it runs in, with the token on standard input.
@@ -103,7 +102,7 @@ def find_process(text):
 def start_loop(lab, network, agent, pause):
     command = [
         *("nsenter", f"--net=/proc/{network}/ns/net", sys.executable, "-c", LOOP),
-        *(str(lab.settings.pki / "ca.crt"), agent, str(pause), *(m.address for m in MASTERS)),
+        *(str(lab.settings.pki / "ca.crt"), agent, str(pause), *(m.address for m in lab.settings.masters)),
     ]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
     process.stdin.write(dead_token(lab))
@@ -140,7 +139,7 @@ def first_event(lab, node):
 def history(lab):
     """The moment to which all logs reach back: each has a file that was rotated when the lab began, with requests that were
     answered, one a second, and one client that was refused for a while. Returns the moment and the bytes of each file."""
-    firsts = {m.name: first_event(lab, m.name) for m in MASTERS}
+    firsts = {m.name: first_event(lab, m.name) for m in lab.settings.masters}
     ends = {n: moment_of(e["stageTimestamp"]) - timedelta(milliseconds=1) for n, e in firsts.items()}
     begin, paths = min(ends.values()) - timedelta(hours=HISTORY), []
     for name, end in ends.items():
@@ -152,7 +151,7 @@ def history(lab):
                 if second % 60 == 0 and second < 3600:
                     file.write(json.dumps({**firsts[name], **REFUSED, **written_at}, separators=(",", ":")) + "\n")
         paths.append(path)
-    yield begin, {master.name: path.stat().st_size for master, path in zip(MASTERS, paths, strict=True)}
+    yield begin, {master.name: path.stat().st_size for master, path in zip(lab.settings.masters, paths, strict=True)}
     for path in paths:
         path.unlink()
 
@@ -173,7 +172,9 @@ def test_a_healthy_cluster(lab, history):
 
 
 def test_a_start_is_found_without_reading_what_comes_before(lab, history):
-    since = min(moment_of(first_event(lab, m.name)["stageTimestamp"]) for m in MASTERS) - timedelta(minutes=20)
+    since = min(moment_of(first_event(lab, m.name)["stageTimestamp"]) for m in lab.settings.masters) - timedelta(
+        minutes=20
+    )
     found, explanation = look(lab, since=format_moment(since))
     assert found["in_loop"] is False, explanation
     for server in found["servers"]:

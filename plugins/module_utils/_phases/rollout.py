@@ -34,7 +34,7 @@ from .._model import (
     server_pods,
 )
 from .._plan.patience import History, Patience, judge_patience
-from .._plan.rollout import bound_switch_times, find_finish, find_switch_revision, judge_rollout
+from .._plan.rollout import bound_by_finish, bound_switch_times, find_finish, find_switch_revision, judge_rollout
 from .._plan.story import RolloutStory, tell_rollout
 
 #: Behind a load balancer each new connection may reach another API server.
@@ -189,6 +189,7 @@ class RolloutWatch:
             facts = replace(facts, token_issuers=read_token_issuers(self.cluster, self.probe, count=PROBE_COUNT))
         self._bound_switch_times(facts, pods)
         self.finished_at = find_finish(facts, self.switch_revision, was_seen_running=self.was_seen_running)
+        self.switch_times = bound_by_finish(self.switch_times, self.finished_at)
         return facts
 
     def _look_at_servers(self, facts: RolloutFacts) -> RolloutFacts:

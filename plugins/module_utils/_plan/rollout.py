@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -216,6 +217,15 @@ def bound_switch_times(
             if ready and ready.status == "True" and ready.last_transition:
                 not_after[(pod.get("spec") or {}).get("nodeName", "")] = ready.last_transition
     return {n: SwitchTime(not_before=not_before.get(n), not_after=not_after.get(n)) for n in nodes}
+
+
+def bound_by_finish(times: Mapping[str, SwitchTime], finished_at: datetime | None) -> dict[str, SwitchTime]:
+    """Return ``times`` with no API server said to have switched after the last one had: a static pod that was not Ready
+    for a moment since then tells of a later one."""
+    return {
+        name: replace(t, not_after=finished_at) if finished_at and t.not_after and t.not_after > finished_at else t
+        for name, t in times.items()
+    }
 
 
 def _finished_at(pod: Mapping[str, Any]) -> datetime | None:

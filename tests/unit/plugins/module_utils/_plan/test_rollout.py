@@ -22,6 +22,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.patie
     judge_patience,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollout import (
+    bound_by_finish,
     bound_switch_times,
     find_finish,
     find_switch_revision,
@@ -265,6 +266,14 @@ def test_switch_times_are_bounds_from_the_cluster():
     )
     assert times["master-1"] == SwitchTime(not_before=parse_time("2026-11-22T07:58:00Z"))
     assert times["master-2"] == SwitchTime()
+
+
+def test_no_server_has_switched_after_the_last_one_had():
+    early, late = parse_time("2026-11-22T07:56:48Z"), parse_time("2026-11-22T07:58:30Z")
+    times = {"a": SwitchTime(not_after=early), "b": SwitchTime(not_before=early, not_after=late), "c": SwitchTime()}
+    finish = parse_time("2026-11-22T07:58:00Z")
+    assert bound_by_finish(times, finish) == {**times, "b": SwitchTime(not_before=early, not_after=finish)}
+    assert bound_by_finish(times, None) == times
 
 
 def installer(name, finished_at, exit_code=0):
