@@ -388,6 +388,7 @@ def plan(nodes, pools=(), pods=None, budgets=(), chosen=None, **asked):
 
 AWAY = {"is_cordoned": True}
 OURS = NodeMark(run_id="r1", boot_id="b")
+FULL_POOL = [node("i0", "", "infra"), node("x0", "", "infra", **AWAY), node("x1", "", "infra", **AWAY)]
 
 PLANS = [
     ("one after the other", {"nodes": workers(3)}, "w0 | w1 | w2"),
@@ -416,9 +417,8 @@ PLANS = [
      "a0 w0 | w1 | w2"),
     ("no room at all", {"nodes": [*workers(3), node("x0", **AWAY), node("x1", **AWAY)], "names": ("w0", "w1", "w2"),
      "max_unavailable": "2"}, "w0 | w1 | w2"),
-    ("a pool without room does not take another with it", {"nodes": [node("i0", "", "infra"), node("x0", "", "infra",
-     **AWAY), node("x1", "", "infra", **AWAY), *workers(2)], "pools": POOLS, "names": ("i0", "w0", "w1"),
-     "max_unavailable": "9"}, "i0 | w0 | w1"),
+    ("a pool without room does not take another with it", {"nodes": [*FULL_POOL, *workers(2)], "pools": POOLS,
+     "names": ("i0", "w0", "w1"), "max_unavailable": "9"}, "i0 | w0 | w1"),
     ("those that are put back first are not away", {"nodes": [*workers(4), node("x0", mark=OURS, **AWAY)],
      "names": ("w0", "w1", "w2", "w3"), "max_unavailable": "2"}, "w0 w1 | w2 w3"),
     ("but for those whose cordon stays", {"nodes": [*workers(4), node("x0", mark=replace(OURS, was_cordoned=True),
