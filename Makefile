@@ -19,7 +19,7 @@ venv: ## .venv with the pinned tools, the checkout linked into it
 demo: venv ## the main playbook on a lab, from nothing to the report
 	@$(BIN)/python scripts/demo.py
 
-test: venv ## everything: lint, unit, archive, sanity, lab, system, slow, molecule
+test: venv ## lint, unit, archive, sanity, lab, system, random, molecule
 	@$(BIN)/python scripts/stages.py
 
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
@@ -34,7 +34,7 @@ sanity: venv ## ansible-test sanity
 system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
 
-slow: venv ## the system tests of whole rollouts, half an hour (root)
+slow: venv ## the other system tests that take whole rollouts or restarts, half an hour and more (root)
 	@$(BIN)/python scripts/stages.py --keep-going slow
 
 molecule: venv ## molecule scenarios on a lab (root)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the stages of `make test`: one line each, a log file each, two lanes on two cores, no new stage after a failure.
 
-Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, slow, lab, system, molecule. The last
-line, also written to .cache/logs/summary, is "N passed, N failed".
+Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, random, lab, system, molecule, and slow, which
+runs only when it is named. The last line, also written to .cache/logs/summary, is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Stage:
         return check.stderr.strip() if check.returncode else None
 
 
+#: Tests at random moments; those of the group slow are deterministic.
+RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py"
+#: Groups that run only when they are named.
+EXTRA = {"slow"}
 STAGES = [
     Stage("lint", "ruff", "ruff check . && ruff format --check ."),
     Stage("lint", "mypy", "mypy && mypy scripts"),
@@ -69,13 +73,7 @@ STAGES = [
     Stage("unit", "unit", "pytest -q tests/unit"),
     Stage("archive", "archive", "python scripts/archive.py --check"),
     Stage("sanity", "sanity", "scripts/sanity", timeout_minutes=20),
-    Stage(
-        "slow",
-        "slow-runs",
-        "pytest -q -m slow tests/system --ignore-glob='*/test_wait_*'",
-        has_lab=True,
-        timeout_minutes=60,
-    ),
+    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=45),
     Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
     Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
     Stage("lab", "lab-real", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
@@ -88,7 +86,14 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
-    Stage("slow", "slow-waits", "pytest -q -m slow tests/system/test_wait_*", lane=1, has_lab=True, timeout_minutes=50),
+    Stage(
+        "slow",
+        "slow",
+        f"pytest -q -m slow tests/system {' '.join(f'--ignore={f}' for f in RANDOM.split())}",
+        lane=1,
+        has_lab=True,
+        timeout_minutes=90,
+    ),
 ]
 
 
@@ -213,7 +218,7 @@ def main() -> int:
     groups = {stage.group for stage in STAGES}
     if unknown := set(arguments.groups) - groups:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    stages = [stage for stage in STAGES if stage.group in (arguments.groups or groups)]
+    stages = [stage for stage in STAGES if stage.group in (arguments.groups or groups - EXTRA)]
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "summary").unlink(missing_ok=True)
     started = time.monotonic()
