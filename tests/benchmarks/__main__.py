@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits]...
+"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits|nodes|batches]...
 
 They are printed, never asserted.
 """
@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 15
@@ -24,6 +27,17 @@ WAITS = int(os.environ.get("BENCH_WAITS") or 3)
 REAL_PACE = {"LAB_TIME_SCALE": "1"}
 #: Seconds that an unchanged issuer may take beyond ping.
 AIM_OVER_PING = 0.25
+NODE_ROUNDS = 3
+NODE_WAYS = {
+    "node_restart": "node_restart, with proof and gates",
+    "kubectl": "kubectl drain and uncordon in a loop, no restart",
+    "k8s_drain": "kubernetes.core.k8s_drain in a play, no restart",
+}
+#: Seconds per node that are not its own, and how much longer than the nodes themselves batches may take.
+AIM_PER_NODE = 1.0
+AIM_OF_IDEAL = 1.2
+#: Simulated nodes, and how many of them go at once.
+BATCHES = (200, 10)
 ENVIRONMENT = {
     **os.environ,
     "LAB_NAME": "bench",
@@ -100,15 +114,11 @@ def measure_waits() -> None:
 
     A figure below zero is the delay of the third party that saw the true end.
     """
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(str(ROOT / "tests" / n) for n in ("lab", "system"))}
-    program = str(Path(__file__).with_name("one_rotation.py"))
     found = []
     with running_lab(**REAL_PACE):
         for number in range(WAITS):
             # few names, so that the operator's limit of ten is never met
-            command = [sys.executable, program, f"https://bench-{number % 2}.example.test"]
-            answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found.append(json.loads(answer.splitlines()[-1]))
+            found.append(run_program("one_rotation.py", f"https://bench-{number % 2}.example.test"))
     rates = {}
     for way, words in (("watch", "watches"), ("poll", "looks each second")):
         late, seconds, requests, memory = (
@@ -121,7 +131,79 @@ def measure_waits() -> None:
     print(f"{name:<52} {rates['watch'] * 600:8.0f} against {rates['poll'] * 600:.0f}")
 
 
-PARTS = {"lab": measure_lab, "tasks": measure_tasks, "waits": measure_waits}
+def run_program(name: str, *arguments: object, **settings: str) -> dict[str, Any]:
+    """Run a program of this folder beside the lab and return what it printed last."""
+    environment = {
+        **ENVIRONMENT,
+        **settings,
+        "PYTHONPATH": os.pathsep.join(str(ROOT / "tests" / n) for n in ("lab", "system")),
+    }
+    command = [sys.executable, str(Path(__file__).with_name(name)), *map(str, arguments)]
+    answer = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
+    return found
+
+
+def measure_nodes() -> None:
+    """Print what a node costs besides its own restart and its pods' own end, and the same for loops that restart nothing."""
+    settings = {"node_restart": {}, "kubectl": {}, "k8s_drain": {}}
+    if not shutil.which("kubectl"):
+        del settings["kubectl"]
+        print("kubectl is not on this machine")
+    collections = find_kubernetes_core()
+    if collections:
+        settings["k8s_drain"] = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    else:
+        del settings["k8s_drain"]
+        print("kubernetes.core is not to be had here")
+    with running_lab():
+        for way, more in settings.items():
+            found = [run_program("node_times.py", way, **more) for _round in range(NODE_ROUNDS)]
+            seconds, own = (statistics.median(f[key] / f["nodes"] for f in found) for key in ("seconds", "own"))
+            cost = (
+                f", {found[0]['requests']:.0f} requests, {found[0]['megabytes']:.0f} MB"
+                if "requests" in found[0]
+                else ""
+            )
+            print(f"{NODE_WAYS[way]:<52} {seconds:8.3f} s per node, besides {own:.1f} s of its own{cost}")
+    print(f"aim: at most {AIM_PER_NODE:g} s per node on a quiet machine")
+
+
+def find_kubernetes_core() -> Path | None:
+    """Return where the collection kubernetes.core is, from the package ansible; None when that is not to be had."""
+    folder = ROOT / ".cache" / "kubernetes.core"
+    if not (folder / "ansible_collections").is_dir():
+        with tempfile.TemporaryDirectory() as place:
+            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", place, "ansible"]
+            if subprocess.run(command, check=False).returncode:
+                return None
+            for wheel in Path(place).glob("*.whl"):
+                with zipfile.ZipFile(wheel) as content:
+                    names = [n for n in content.namelist() if n.startswith("ansible_collections/kubernetes/core/")]
+                    content.extractall(folder, names)
+    return folder
+
+
+def measure_batches() -> None:
+    """Print how long many simulated nodes take in batches, against what their own restarts take."""
+    with running_lab():
+        found = run_program("node_load.py", *BATCHES)
+    seconds, ideal = found["seconds"], found["ideal"]
+    name = f"{BATCHES[0]} simulated nodes in {found['batches']} batches"
+    print(f"{name:<52} {seconds:8.0f} s, x{seconds / ideal:.2f} of their own {ideal} s (aim: x{AIM_OF_IDEAL:g})")
+    requests = ", ".join(f"{count / BATCHES[0]:.1f} {method}" for method, count in found["requests"].items())
+    total = sum(found["requests"].values()) / BATCHES[0]
+    print(f"{'requests per node':<52} {total:8.1f} ({requests})")
+    print(f"{'memory and processor time of the module':<52} {found['megabytes']:8.0f} MB, {found['processor']:.0f} s")
+
+
+PARTS = {
+    "lab": measure_lab,
+    "tasks": measure_tasks,
+    "waits": measure_waits,
+    "nodes": measure_nodes,
+    "batches": measure_batches,
+}
 
 
 def main() -> int:
