@@ -210,11 +210,10 @@ def rotate_with_kills(lab, chance, issuer, victims):
     for victim, (words, seconds) in zip(victims, moments, strict=True):
         pause, is_patient = chance.uniform(0, seconds), chance.random() < 0.7
         run.wait_for(words)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             run.process.wait(timeout=pause)
             break
-        except subprocess.TimeoutExpired:
-            gap = run.kill(victim, is_patient=is_patient)
+        gap = run.kill(victim, is_patient=is_patient)
         gaps += [gap] if is_patient else []
         story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
         run.log.unlink()

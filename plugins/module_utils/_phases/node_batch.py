@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -24,7 +25,7 @@ from .._node_facts import (
 )
 from .._node_model import NodeFacts, NodeMark, NodePod
 from .._parallel import side_by_side
-from .._plan.drain import choose_targets
+from .._plan.drain import DrainDecision, choose_blocking, choose_targets
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_step
 from .._plan.nodes import NodeRequest, select_nodes
 from .._plan.restart import (
@@ -197,7 +198,8 @@ class BatchRun:
         journey.pods_version, pods = read_node_pods(self.cluster, name)
         left = [] if self.is_alone else choose_targets(pods, self.request.drain)
         try:
-            targets = self._advance(name, node, pods, left)
+            blocking = [] if self.is_alone else choose_blocking(pods, self.request.drain)
+            targets = self._advance(name, node, pods, left, blocking)
         except ApiError as error:
             # 409: the node has changed since it was read; 404: it or the restart pod is gone. The next look tells.
             if error.status not in (404, 409) or error.is_missing_api:
@@ -207,11 +209,16 @@ class BatchRun:
         return targets
 
     def _advance(
-        self, name: str, node: NodeFacts | None, pods: Sequence[NodePod], left: Sequence[NodePod]
+        self,
+        name: str,
+        node: NodeFacts | None,
+        pods: Sequence[NodePod],
+        left: Sequence[NodePod],
+        blocking: Sequence[tuple[NodePod, DrainDecision]],
     ) -> Sequence[NodePod]:
         """Do what the node's step asks for; return the pods to send away."""
         progress, journey = self.record.nodes[name], self.journeys[name]
-        step = judge_step(node, progress, self.record.names, is_empty=not left)
+        step = judge_step(node, progress, self.record.names, is_empty=not left and not blocking)
         if step is not journey.step:
             self._enter(name, step, node)
         if node is None or step in ENDED or self._is_overdue(name, node):
@@ -226,19 +233,27 @@ class BatchRun:
             self._act()
         elif step in (Step.DRAINING, Step.RESTARTING) and not node.is_cordoned and self.way is not Way.RETURN:
             self.say(f"{name} was uncordoned by somebody else and is cordoned again")
-            cordon(self.cluster, node, mark)
+            cordon(self.cluster, node, replace(mark, was_cordoned=False))
             self._act()
         elif step is Step.DRAINING:
             if self.way is Way.RETURN:
                 self._return_unchanged(name, node, mark, pods)
                 return ()
-            journey.message = f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"
+            journey.message = self._describe_left(left, blocking)
             return left
         elif step is Step.RESTARTING:
             self._restart(name, node, mark, pods)
+        elif self.way is Way.DRAIN:
+            journey.is_arrived = True  # it has restarted since it was emptied; putting it back is for another task
         elif step is Step.RETURNING:
             self._prove(name, node, mark, pods)
         return ()
+
+    def _describe_left(self, left: Sequence[NodePod], blocking: Sequence[tuple[NodePod, DrainDecision]]) -> str:
+        """Return what keeps a node from being empty."""
+        words = [f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"] if left else []
+        words += [f"{pod} has come meanwhile and may not go ({d.reason}) without {d.option}" for pod, d in blocking[:3]]
+        return "; ".join(words)
 
     def _enter(self, name: str, step: Step, node: NodeFacts | None) -> None:
         """Note that a node is a step farther, and say so."""
@@ -275,7 +290,7 @@ class BatchRun:
             return False
         words = f"after {format_seconds(limit)}: {journey.message}"
         if journey.step is not Step.DRAINING and not node.is_ready:
-            requests = read_pending_requests(self.cluster, name)
+            requests = self._find_requests(name)
             if requests:
                 words += f"; certificate requests that nobody has approved: {', '.join(requests[:5])}"
         reason = {Step.DRAINING: "NotDrained", Step.RESTARTING: "NotRestarted"}.get(
@@ -283,6 +298,15 @@ class BatchRun:
         )
         self._fail(name, node, reason, words)
         return True
+
+    def _find_requests(self, name: str) -> list[str]:
+        """Return the undecided certificate requests of a node; none where they may not be read."""
+        try:
+            return read_pending_requests(self.cluster, name)
+        except ApiError as error:
+            if error.is_transient:
+                raise
+            return []
 
     def _fail(self, name: str, node: NodeFacts, reason: str, message: str) -> None:
         """Give a node up: put it back or leave it cordoned, as the request says."""
@@ -348,12 +372,14 @@ class BatchRun:
             create_if_missing(self.cluster, "Pod", pod, RESTART_NAMESPACE)
             self._act()
         except ApiError as error:
-            if error.status == 404 and not error.is_missing_api:
+            if error.is_missing_api or error.status not in (403, 404):
+                raise
+            # An earlier run may have come no farther than the namespace, so the binding is seen to each time.
+            with suppress_forbidden():
                 create_if_missing(self.cluster, "Namespace", build_namespace())
                 create_if_missing(self.cluster, "RoleBinding", build_role_binding(), RESTART_NAMESPACE)
+            if error.status == 404:
                 self._act()
-            elif error.status != 403:
-                raise
             elif self.clock.monotonic() - journey.since > ADMISSION_PATIENCE:
                 self._fail(name, node, "RestartPodRefused", f"its restart pod is not let in: {error.words}")
             else:
@@ -419,3 +445,13 @@ class BatchRun:
 def find_restart_pod(pods: Iterable[NodePod]) -> NodePod | None:
     """Return the pod among a node's ``pods`` that restarts it, None when there is none."""
     return next((p for p in pods if p.is_restart_pod and p.facts.namespace == RESTART_NAMESPACE), None)
+
+
+@contextlib.contextmanager
+def suppress_forbidden() -> Iterator[None]:
+    """What admission refuses for now, such as a namespace on its way out, is tried again by the next look."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 403:
+            raise

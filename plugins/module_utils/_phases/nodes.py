@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from .._client.cluster import Cluster
@@ -19,7 +20,7 @@ from .._node_model import NodeFacts
 from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_nodes
 from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, plan_batches
-from .._plan.restart import RESTART_NAMESPACE, find_unwell, read_image
+from .._plan.restart import MANAGED_BY, RESTART_NAMESPACE, find_unwell, read_image
 from .._plan.story import format_seconds
 from .._run import RecordStore
 from .gates import Gatekeeper
@@ -59,6 +60,8 @@ class NodePlan:
     pools: Mapping[str, str]
     is_alone: bool = False
     is_continued: bool = False
+    #: Whether only the traces of a finished run are left to be removed.
+    is_left_over: bool = False
     has_canary: bool = False
     #: Nodes that an earlier run has asked to restart: nothing is waited for before they are put back.
     away: frozenset[str] = frozenset()
@@ -91,7 +94,8 @@ class NodeRun:
         """
         plan = retry(self.make_plan, clock=self.clock)
         if check_mode:
-            return {**self._result(plan), "changed": bool(plan.batches)}
+            plan = replace(plan, findings=[*self._find_obstacles(plan), *plan.findings])
+            return {**self._result(plan), "changed": bool(plan.batches) or plan.is_left_over}
         if not plan.batches and not plan.is_continued:
             return self._result(plan)
         retry(lambda: self._require_permissions(plan), clock=self.clock)
@@ -100,17 +104,43 @@ class NodeRun:
         plan = retry(self.make_plan, clock=self.clock)
         try:
             self._refuse_blocked(plan)
-            image = self._find_image()
+            image = self._find_image(plan)
             if plan.batches:
-                self.keeper.require_quiet()
-                self._save(plan.record)
+                plan = self._begin(plan)
             plan = self._carry_out(plan, image)
         except CollectionError as error:
-            error.progress = self._result(replace(plan, record=self._last_record or plan.record))
+            record = self._last_record or plan.record
+            error.progress = self._result(replace(plan, record=record))
+            if not any(p.step is Step.RESTARTING for p in record.nodes.values()):
+                self._remove_namespace()
             raise
         return self._result(plan)
 
     _last_record: NodeRecord | None = None
+
+    def _begin(self, plan: NodePlan) -> NodePlan:
+        """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
+        self.keeper.require_quiet()
+        record = plan.record
+        if plan.is_continued:
+            self.say(f"goes on with the run {record.run_id}, begun at {record.begun_at}")
+            self.keeper.unwell &= frozenset(record.unwell_operators)
+            self.keeper.satisfied |= frozenset(record.satisfied_budgets)
+        else:
+            unwell, satisfied = tuple(sorted(self.keeper.unwell)), tuple(sorted(self.keeper.satisfied))
+            record = replace(record, unwell_operators=unwell, satisfied_budgets=satisfied)
+        self._save(record)
+        return replace(plan, record=record)
+
+    def _find_obstacles(self, plan: NodePlan) -> list[NodeFinding]:
+        """Return what would be refused before the first cordon, besides the plan's own findings."""
+        found = []
+        for check, look in (("Permissions", self._require_permissions), ("Image", self._find_image)):
+            try:
+                retry(partial(look, plan), clock=self.clock)
+            except (Refused, InvalidOption) as error:
+                found.append(NodeFinding(node="", check=check, message=error.message, is_blocking=True))
+        return found if plan.batches else []
 
     def make_plan(self) -> NodePlan:
         """Return what is to be done now. Raises Refused when the record is of another run that is not finished."""
@@ -138,26 +168,31 @@ class NodeRun:
         record = self._adopt(record, chosen, around)
         pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
         away = tuple(n.name for n in pending if n.mark and (n.mark.requested_at or n.boot_id != n.mark.boot_id))
-        begun = tuple(n.name for n in pending if n.mark and n.name not in away)
+        middle = [n for n in pending if n.mark and n.name not in away]
+        workers = tuple(n.name for n in middle if not n.is_control_plane)
+        begun = [*([workers] if workers else []), *((n.name,) for n in middle if n.is_control_plane)]
         waiting = [n for n in pending if n.mark is None]
         has_done = any(p.step is Step.DONE for p in record.nodes.values())
         planned = self._plan_batches(waiting, around, has_done=has_done)
         findings: Sequence[NodeFinding] = ()
         if self.way is not Way.RETURN:
-            findings = find_blockers(waiting, around, self.request, batches=planned, now=begun_at)
+            findings = find_blockers(
+                [*middle, *waiting], around, self.request, batches=[*begun, *planned], now=begun_at
+            )
         return NodePlan(
             record=record,
             has_canary=self.request.has_canary and not has_done,
             away=frozenset(away),
             batches=[
                 *([away] if away else []),
-                *([begun] if begun else []),
+                *begun,
                 *planned,
             ],
             findings=findings,
             pools={n.name: find_pool(n, around.pools) for n in around.nodes},
             is_alone=len(around.nodes) == 1,
             is_continued=verdict.action == "continue",
+            is_left_over=verdict.action == "continue" and record.is_done and not record.is_named,
         )
 
     def _plan_batches(
@@ -165,6 +200,12 @@ class NodeRun:
     ) -> list[tuple[str, ...]]:
         """Return the batches; nodes that are only drained are wanted empty together."""
         if self.way is Way.DRAIN:
+            masters = [n.name for n in waiting if n.is_control_plane]
+            if len(masters) > 1:
+                raise Refused(
+                    f"No node was touched, because {', '.join(masters)} are all of the control plane; empty, restart and put "
+                    "back one of them before the next."
+                )
             return [tuple(n.name for n in waiting)] if waiting else []
         has_canary = self.request.has_canary and not has_done
         return plan_batches(waiting, replace(self.request, has_canary=has_canary), around)
@@ -193,11 +234,12 @@ class NodeRun:
             known = record.nodes.get(node.name)
             unwell = tuple(find_unwell(around.pods.get(node.name, ())))
             boot_id = node.mark.boot_id if node.mark else node.boot_id
-            if known is None:
+            is_kept = self.request.only is not None and node.name not in self.request.only and bool(self.request.only)
+            if known is None or (self.way is Way.DRAIN and node.mark is None):
                 known = NodeProgress(boot_id=boot_id, unwell=() if node.mark else unwell)
             elif node.mark is None and node.boot_id != known.boot_id:
                 known = replace(known, step=Step.DONE, new_boot_id=node.boot_id)
-            elif known.step is Step.FAILED or (known.step in ENDED and node.mark):
+            elif (known.step is Step.FAILED and not is_kept) or (known.step in ENDED and node.mark):
                 known = replace(known, step=Step.PLANNED, reason="", message="")
             nodes[node.name] = known
         # A new selection replaces what was only planned; emptying or putting back single nodes leaves the plan as it is.
@@ -233,7 +275,7 @@ class NodeRun:
         wanted = list(DRAIN_PERMISSIONS)
         if self.request.drain.disable_eviction or self.request.drain.delete_after is not None:
             wanted.append(DELETE_PERMISSION)
-        if self.way is Way.RESTART:
+        if self._restarts():
             wanted += RESTART_PERMISSIONS
         denied = read_denied(self.cluster, wanted)
         if denied:
@@ -248,9 +290,13 @@ class NodeRun:
             more = f" And {len(blocking) - 5} more, see findings." if len(blocking) > 5 else ""
             raise Refused(f"No node was touched, because: {' '.join(blocking[:5])}{more}")
 
-    def _find_image(self) -> str:
+    def _restarts(self) -> bool:
+        """Return whether this task restarts hosts by itself: not when it only keeps the plan for tasks in between."""
+        return self.way is Way.RESTART and self.request.only != ()
+
+    def _find_image(self, plan: NodePlan) -> str:
         """Return the image of restart pods; an empty text when none is needed."""
-        if self.way is not Way.RESTART or self.request.image:
+        if not self._restarts() or self.request.image:
             return self.request.image or ""
         daemon = self._read_daemon()
         image = read_image(daemon)
@@ -272,7 +318,6 @@ class NodeRun:
     def _carry_out(self, plan: NodePlan, image: str) -> NodePlan:
         """Do batch after batch; return the plan with the record as it is at the end."""
         record, only = plan.record, self.request.only
-        failed = 0
         for number, planned in enumerate(plan.batches):
             batch = [name for name in planned if only is None or name in only]
             if not batch:
@@ -302,8 +347,7 @@ class NodeRun:
                 self.changed = self.changed or run.changed
             if not is_away:
                 self.finished.append(self.clock.monotonic() - begun)
-            failed += sum(record.nodes[name].step is Step.FAILED for name in batch)
-            self._stop_when_failed(record, failed, is_last=number == len(plan.batches) - 1)
+            self._stop_when_failed(record, is_last=number == len(plan.batches) - 1)
             if plan.has_canary and number == 0 and len(plan.batches) > 1:
                 self._pause()
         self._clean_up(record)
@@ -315,11 +359,11 @@ class NodeRun:
         names = ", ".join(plan.batches[number])
         self.say(f"{done} of {len(record.nodes)} node(s) done, about {format_seconds(left)} to go; next: {names}")
 
-    def _stop_when_failed(self, record: NodeRecord, failed: int, *, is_last: bool) -> None:
+    def _stop_when_failed(self, record: NodeRecord, *, is_last: bool) -> None:
         """Raise WaitFailed when more nodes have failed than may, or nothing is left to do after one has."""
+        failed = sum(p.step is Step.FAILED for p in record.nodes.values())
         if not failed or (failed <= self.request.max_failures and not is_last):
             return
-        self._clean_up(record, is_over=True)
         words = "; ".join(f"{n}: {p.message}" for n, p in record.nodes.items() if p.step is Step.FAILED)
         left = sum(p.step not in ENDED for p in record.nodes.values())
         rest = f" {left} node(s) were not begun." if left else ""
@@ -347,8 +391,8 @@ class NodeRun:
             clock=self.clock,
         )
 
-    def _save(self, record: NodeRecord) -> None:
-        """Keep the record; what a lost answer hid is found again."""
+    def _save(self, record: NodeRecord | None) -> None:
+        """Keep the record, or remove it; what a lost answer hid is found again."""
 
         def attempt() -> None:
             try:
@@ -360,17 +404,21 @@ class NodeRun:
                 self.store.write_nodes(record)
 
         retry(attempt, clock=self.clock, waiting_for="the record of the run to be written")
-        self._last_record = record
+        self._last_record = record or self._last_record
 
-    def _clean_up(self, record: NodeRecord, *, is_over: bool = False) -> None:
-        """Remove what the run has made: the namespace of restart pods, and the record of a run that nobody has named."""
-        if self.way is Way.RESTART and (is_over or record.is_done):
-            with suppress(ApiError):
-                found = self.cluster.get("Namespace", RESTART_NAMESPACE)
-                if found:
-                    self.cluster.delete("Namespace", RESTART_NAMESPACE, uid=found["metadata"]["uid"])
-        if record.is_done and not record.is_named:
-            retry(lambda: self.store.write_nodes(None), clock=self.clock)
+    def _clean_up(self, record: NodeRecord) -> None:
+        """Remove what a finished run has made: the namespace of restart pods, and the record if nobody has named the run."""
+        if record.is_done:
+            self._remove_namespace()
+            if not record.is_named:
+                self._save(None)
+
+    def _remove_namespace(self) -> None:
+        """Remove the namespace of restart pods, if it is ours. That it can't be removed is no reason to fail."""
+        with suppress(CollectionError):
+            found = self.cluster.get("Namespace", RESTART_NAMESPACE) if self.way is Way.RESTART else None
+            if found and MANAGED_BY.items() <= (found["metadata"].get("labels") or {}).items():
+                self.cluster.delete("Namespace", RESTART_NAMESPACE, uid=found["metadata"]["uid"])
 
     def _result(self, plan: NodePlan) -> dict[str, Any]:
         batch_of = {name: number for number, batch in enumerate(plan.batches) for name in batch}

@@ -66,6 +66,9 @@ class NodeRecord:
     begun_at: str | None = None
     nodes: Mapping[str, NodeProgress] = field(default_factory=dict)
     former_ids: tuple[str, ...] = ()
+    #: ClusterOperators that were not at rest, and budgets that were satisfied (namespace/name), when the run began.
+    unwell_operators: tuple[str, ...] = ()
+    satisfied_budgets: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -105,6 +108,8 @@ def parse_nodes(config_map: Mapping[str, Any] | None, where: str) -> NodeRecord 
             begun_at=found["begun_at"],
             nodes=nodes,
             former_ids=tuple(found["former_ids"]),
+            unwell_operators=tuple(found["unwell_operators"]),
+            satisfied_budgets=tuple(found["satisfied_budgets"]),
         )
         _require_sound(record)
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -16,6 +16,7 @@ from .drain import is_daemon
 RESTART_NAMESPACE = "bound-tokens-node-restart"
 #: Of the restart pod: the boot ID for which it was made.
 BOOT_LABEL = "bound-tokens.openshift/boot-id"
+MANAGED_BY = {"app.kubernetes.io/managed-by": RESTART_LABELS["app.kubernetes.io/managed-by"]}
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 #: Seconds in which the pod must have started and ended; images are on the node already.
 POD_DEADLINE = 300
@@ -40,7 +41,7 @@ def build_namespace() -> dict[str, Any]:
         "metadata": {
             "name": RESTART_NAMESPACE,
             "labels": {
-                **{k: v for k, v in RESTART_LABELS.items() if k.endswith("managed-by")},
+                **MANAGED_BY,
                 **POD_SECURITY,
                 "security.openshift.io/scc.podSecurityLabelSync": "false",
             },

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated nodes on request: as many as one likes beside the real ones, or in a lab without nodes.
 
-kwok keeps their leases and plays their pods (`kwok-stages.yaml`); `simulator.py` plays their restarts. They carry a taint, so
+kwok keeps their leases and plays their pods (`kwok-stages.conf`); `simulator.py` plays their restarts. They carry a taint, so
 that only pods come to them that ask for it (`placement`).
 """
 
@@ -29,7 +29,7 @@ RESTART_AFTER = "lab.local/restart-after"
 RESTART_TAKES = "lab.local/restart-takes"
 """Annotation: seconds until the node is back; `never`: until this is edited; `ignored`: it does not go at all."""
 ZONES = 3
-_STAGES = Path(__file__).resolve().parent / "kwok-stages.yaml"
+_STAGES = Path(__file__).resolve().parent / "kwok-stages.conf"
 _NODES = "/api/v1/nodes"
 
 

@@ -257,6 +257,9 @@ def merge(target, patch):
 
 
 class OpenGates:
+    def __init__(self):
+        self.unwell = self.satisfied = frozenset()
+
     def require_quiet(self):
         pass
 
@@ -571,3 +574,64 @@ def test_a_node_that_was_emptied_is_put_back_without_a_restart_when_none_is_requ
     assert run(cluster, names=("w0",), way=Way.RETURN, requires_restart=False)["changed"]
     assert cordoned(cluster) == marks(cluster) == set()
     assert cluster.restarts == {}
+
+
+def test_draining_never_puts_a_node_back_that_has_restarted_meanwhile():
+    cluster = Cluster("w0", "w1")
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    cluster.reboots["w0"] = (cluster.now, cluster.now + 1)
+    cluster.sleep(2)
+    result = run(cluster, names=("w0",), way=Way.DRAIN)
+    assert [n["outcome"] for n in result["nodes"] if n["name"] == "w0"] == ["returning"]
+    assert cordoned(cluster) == {"w0"}
+    run(cluster, names=("w0",), way=Way.RETURN)
+    assert cordoned(cluster) == set()
+
+
+def test_a_node_that_an_earlier_run_has_done_is_emptied_all_the_same():
+    cluster = Cluster("w0", "w1")
+    run(cluster, run_id="one", names=("w0",))
+    assert run(cluster, run_id="one", names=("w0",), way=Way.DRAIN)["changed"]
+    assert cordoned(cluster) == {"w0"}
+
+
+def test_a_pod_that_comes_meanwhile_and_may_not_go_keeps_its_node_from_being_restarted():
+    cluster = Cluster("w0", "w1")
+
+    def add_bare_pod(line):
+        if line == "w0 is done":
+            cluster.add_pod("bare", "w1", kind="ReplicaSet")
+            del cluster.objects["Pod"]["shop", "bare"]["metadata"]["ownerReferences"]
+
+    words = r"w1: after 1 min: .*shop/bare has come meanwhile and may not go \(NoOwner\) without delete_options.force"
+    with pytest.raises(WaitFailed, match=words):
+        run(cluster, say=add_bare_pod, drain=DrainOptions(timeout=60))
+    assert cluster.restarts == {"w0": 1}
+    assert cordoned(cluster) == set()
+
+
+def test_the_control_plane_is_not_emptied_together():
+    cluster = Cluster("m0", "m1", "w0")
+    with pytest.raises(Refused, match="because m0, m1 are all of the control plane"):
+        run(cluster, names=("m0", "m1"), way=Way.DRAIN)
+    assert cluster.deeds == []
+
+
+def test_a_cordon_that_its_owner_has_undone_does_not_come_back():
+    cluster = Cluster("w0", "w1")
+    cluster.objects["Node"][None, "w0"]["spec"]["unschedulable"] = True
+    cluster.refused["web-w0"] = 20
+
+    def uncordon(line):
+        if "may not go yet" in line:
+            merge(cluster.objects["Node"][None, "w0"], {"spec": {"unschedulable": None}})
+
+    run(cluster, names=("w0",), say=uncordon)
+    assert cordoned(cluster) == set()
+
+
+def test_a_plan_tells_what_would_be_refused_later():
+    cluster = Cluster("w0", "w1")
+    cluster.create = lambda kind, body, namespace=None: {"status": {"allowed": False}}
+    plan = run(cluster, check_mode=True)
+    assert [(f["check"], f["blocking"]) for f in plan["findings"]][:1] == [("Permissions", True)]
