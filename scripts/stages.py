@@ -60,7 +60,7 @@ class Stage:
 
 
 #: Tests at random moments; those of the group slow are deterministic.
-RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py"
+RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py tests/system/test_node_kills.py"
 #: Groups that run only when they are named.
 EXTRA = {"slow"}
 STAGES = [
@@ -73,7 +73,7 @@ STAGES = [
     Stage("unit", "unit", "pytest -q tests/unit"),
     Stage("archive", "archive", "python scripts/archive.py --check"),
     Stage("sanity", "sanity", "scripts/sanity", timeout_minutes=20),
-    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=45),
+    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=70),
     Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
     Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
     Stage("lab", "lab-real", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
@@ -92,7 +92,7 @@ STAGES = [
         f"pytest -q -m slow tests/system {' '.join(f'--ignore={f}' for f in RANDOM.split())}",
         lane=1,
         has_lab=True,
-        timeout_minutes=90,
+        timeout_minutes=120,
     ),
 ]
 

@@ -12,13 +12,10 @@ from collections import Counter
 
 from lab import cluster, faults
 from lab.api import ApiError, Unreachable
-from lab.settings import Settings
 from modules import run_module
 from node_audit import MARK, RESTART_NAMESPACE, Plan, find_violations, read_deeds
 
 RECORD = "/api/v1/namespaces/bound-tokens/configmaps/bound-tokens-run"
-NODES = Settings.from_environment().nodes
-MASTERS = [node for node in NODES if node.master]
 #: What each run on the lab needs: an image that is there, consent to lose what is in emptyDirs, and no long waits.
 OPTIONS = {
     "image": "lab.local/shell:1",
@@ -85,7 +82,7 @@ def busiest(lab):
 
 def make_whole(lab):
     """Nothing is wrong with any node, and no run has left anything."""
-    for node in NODES:
+    for node in lab.settings.nodes:
         faults.mend(lab.settings, node.name)
     for name in nodes(lab):
         body = {"metadata": {"annotations": {MARK: None}}, "spec": {"unschedulable": None}}
@@ -118,11 +115,11 @@ def as_role(**options):
     return {f"node_restart_{name.removeprefix('restart_')}": value for name, value in {**OPTIONS, **options}.items()}
 
 
-def plan(cordoned=(), **more):
+def plan(lab, cordoned=(), **more):
     """What a run in this lab must keep to: one node of a pool at a time."""
     return Plan(
-        pools={node.name: "master" if node.master else "worker" for node in NODES},
-        control_plane=frozenset(node.name for node in MASTERS),
+        pools={node.name: "master" if node.master else "worker" for node in lab.settings.nodes},
+        control_plane=frozenset(node.name for node in lab.settings.masters),
         cordoned=frozenset(cordoned),
         **more,
     )
@@ -156,12 +153,12 @@ class Members:
     """Counts the etcd members that live, all the time; ``fewest`` is how few they were at any time."""
 
     def __init__(self, lab):
-        self.lab, self.fewest, self.looks = lab, len(MASTERS), 0
+        self.lab, self.fewest, self.looks = lab, len(lab.settings.masters), 0
 
     def __enter__(self):
         pki = self.lab.settings.pki
         paths = [pki / "etcd-ca.crt", pki / "apiserver-etcd-client.crt", pki / "apiserver-etcd-client.key"]
-        addresses = [master.address for master in MASTERS]
+        addresses = [master.address for master in self.lab.settings.masters]
         command = ["exec", "hub", sys.executable, "-c", ASK_MEMBERS, *map(str, paths), *addresses]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lab", *command], env=self.lab.environment, stdout=subprocess.PIPE, text=True

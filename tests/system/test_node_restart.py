@@ -8,19 +8,7 @@ import subprocess
 import pytest
 from interruptions import now, play
 from node_audit import find_writes
-from node_runs import (
-    NODES,
-    Members,
-    as_role,
-    boot_ids,
-    busiest,
-    check,
-    make_whole,
-    plan,
-    read_record,
-    restart,
-    set_cordon,
-)
+from node_runs import Members, as_role, boot_ids, busiest, check, make_whole, plan, read_record, restart, set_cordon
 
 
 @pytest.fixture
@@ -48,7 +36,7 @@ def test_a_worker_restarts_as_check_mode_had_planned_without_changing_anything(w
     assert since[:19] <= node["restarted_at"][:19] <= now()[:19]
     assert set(node["seconds"]) >= {"draining", "restarting", "returning"}
     assert node["evicted"] > 0
-    check(whole, since, before, [name], plan())
+    check(whole, since, before, [name], plan(whole))
     assert read_record(whole) is None
 
 
@@ -57,7 +45,7 @@ def test_a_node_that_somebody_had_cordoned_stays_cordoned(whole):
     since, before = now(), boot_ids(whole)
     result = restart(whole, "worker-1", run_id="named")
     assert result["nodes"][0]["outcome"] == "done", result
-    check(whole, since, before, ["worker-1"], plan(cordoned=["worker-1"]))
+    check(whole, since, before, ["worker-1"], plan(whole, cordoned=["worker-1"]))
     again = restart(whole, "worker-1", run_id="named")
     assert not again["changed"], again
     assert boot_ids(whole)["worker-1"] == result["nodes"][0]["boot_id"]
@@ -69,7 +57,7 @@ def test_all_nodes_restart_one_after_the_other_and_the_api_stays(whole):
     with Members(whole) as members:
         run = play(whole, "restart_nodes", **as_role())
         output = run.finish()
-    check(whole, since, before, [node.name for node in NODES], plan())
+    check(whole, since, before, [node.name for node in whole.settings.nodes], plan(whole))
     assert members.fewest == 2, members.looks
     lines = [line for line in output.splitlines() if line.endswith(" is done")]
     assert lines == [
