@@ -47,9 +47,6 @@ from ._plan.preflight import HOSTED, MICROSHIFT, PLAIN_KUBERNETES
 #: Where the operator keeps the kube-apiservers' static pods and one ConfigMap config-N per revision.
 OPERAND_NAMESPACE = "openshift-kube-apiserver"
 
-#: The operators that take part in a change of the issuer.
-WATCHED_OPERATORS = ("kube-apiserver", "authentication")
-
 #: An audience that nothing accepts: a token made only to be read is of no use to anybody.
 PROBE_AUDIENCE = "probe.invalid"
 #: The shortest lifetime that the API grants.
@@ -163,6 +160,16 @@ def read_optional(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
         raise
 
 
+def read_degraded(cluster: Cluster) -> dict[str, Condition | None]:
+    """Return the condition Degraded of every ClusterOperator; none where there are no operators or they may not be read."""
+    try:
+        return {o["metadata"]["name"]: conditions_of(o).get("Degraded") for o in cluster.list("ClusterOperator")}
+    except ApiError as error:
+        if error.is_missing_api or error.status == 403:
+            return {}
+        raise
+
+
 def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Condition | None:
     """Return one condition of an object; None where it does not exist or may not be read."""
     return conditions_of(read_optional(cluster, kind, name)).get(condition)
@@ -255,7 +262,7 @@ def read_preflight(
         now=cluster.server_time(),
         caller=read_caller(cluster, with_token=True),
         denied=tuple(read_denied(cluster, permissions)),
-        degraded={n: read_condition(cluster, "ClusterOperator", n, "Degraded") for n in WATCHED_OPERATORS},
+        degraded=read_degraded(cluster),
         progressing=read_condition(cluster, "ClusterVersion", "version", "Progressing"),
         pools=read_pools(cluster),
         management_state=spec.get("managementState") or "Managed",

@@ -40,7 +40,7 @@ def read_gate_facts(
         updating=_where_served(lambda: _read_updating(cluster), None) if wants("update") else None,
         etcd_members=_read_members(cluster, "openshift-etcd", "etcd") if wants_members else {},
         api_servers=_read_members(cluster, OPERAND_NAMESPACE, "openshift-kube-apiserver") if wants_members else {},
-        rollout=_read_rollout(cluster) if wants("rollout") else None,
+        rollout=read_rollout_verdict(cluster) if wants("rollout") else None,
         results=[] if batch is None else [read_result(gate, queries) for gate in request.gates],
         now=cluster.server_time() if request.needs_time else None,
     )
@@ -69,7 +69,7 @@ def _read_members(cluster: Cluster, namespace: str, app: str) -> dict[str, bool]
     return {p.node: p.is_ready and not p.is_terminating for p in pods if p.is_static}
 
 
-def _read_rollout(cluster: Cluster) -> RolloutVerdict | None:
+def read_rollout_verdict(cluster: Cluster) -> RolloutVerdict | None:
     """Return how the rollout of the kube-apiservers stands; None where no operator of this cluster keeps them."""
     try:
         facts = read_rollout(cluster)

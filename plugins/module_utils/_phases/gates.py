@@ -11,7 +11,7 @@ from .._client.cluster import Cluster
 from .._client.queries import Queries
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, Refused
-from .._gate_facts import check_gates, read_gate_facts
+from .._gate_facts import check_gates, read_gate_facts, read_rollout_verdict
 from .._model import Outcome
 from .._plan.gates import (
     GateFacts,
@@ -81,6 +81,11 @@ class Gatekeeper:
         )
         if wait.has_waited:
             self.say(f"going on with {wait.title} after {format_seconds(wait.seconds)}")
+
+    def find_rollout(self) -> str:
+        """Return what is told of a rollout of the kube-apiservers that runs now; empty when none does, or nobody minds."""
+        verdict = read_rollout_verdict(self.cluster) if self.request.wants("rollout") else None
+        return "" if verdict is None or verdict.outcome is Outcome.DONE else f"a rollout runs: {verdict.message}"
 
     def read(self, batch: Collection[str] | None) -> GateFacts:
         return read_gate_facts(self.cluster, self.request, self.queries, batch=batch)

@@ -97,6 +97,8 @@ class BatchRun:
     is_alone: bool = False
     #: Whether nodes put back without another boot ID are fine, too.
     requires_restart: bool = True
+    #: Returns why no pod may go and no node may restart just now; an empty text when nothing speaks against it.
+    find_hold: Callable[[], str] = lambda: ""
     drainer: Drainer = field(init=False)
     journeys: dict[str, Journey] = field(init=False)
     is_farther: bool = False
@@ -162,11 +164,28 @@ class BatchRun:
             self._keep()
         active = [name for name in self.names if not self._is_over(name)]
         nodes = self._read_nodes(active)
-        targets = side_by_side([partial(self._visit, name, nodes.get(name)) for name in active])
+        held = self._hold(
+            [name for name in active if name in nodes and not is_away(nodes[name], self.record.nodes[name])]
+        )
+        free = [name for name in active if name not in held]
+        targets = side_by_side([partial(self._visit, name, nodes.get(name)) for name in free])
         if self.drainer.work([pod for found in targets for pod in found]):
             self._act()
         if self.is_dirty:
             self._keep()
+
+    def _hold(self, names: Sequence[str]) -> Sequence[str]:
+        """Return those of ``names``, nodes that have yet to restart, that must be left as they are for now."""
+        words = self.find_hold() if names and self.way is not Way.RETURN else ""
+        if not words:
+            return ()
+        for name in names:
+            journey = self.journeys[name]
+            if not journey.message.startswith("paused"):
+                self.say(f"{name} is paused: {words}")
+            journey.message, journey.since = f"paused: {words}", self.clock.monotonic()
+        self.is_farther = self.is_refused = True
+        return names
 
     def judge(self, facts: None) -> BatchVerdict:
         under_way = [name for name in self.names if not self._is_over(name)]
@@ -445,6 +464,11 @@ class BatchRun:
 def find_restart_pod(pods: Iterable[NodePod]) -> NodePod | None:
     """Return the pod among a node's ``pods`` that restarts it, None when there is none."""
     return next((p for p in pods if p.is_restart_pod and p.facts.namespace == RESTART_NAMESPACE), None)
+
+
+def is_away(node: NodeFacts, progress: NodeProgress) -> bool:
+    """Return whether a node has been asked to restart, or has restarted."""
+    return node.boot_id != progress.boot_id or (node.mark is not None and node.mark.requested_at is not None)
 
 
 @contextlib.contextmanager

@@ -339,6 +339,7 @@ class NodeRun:
                 way=self.way,
                 is_alone=plan.is_alone,
                 requires_restart=self.requires_restart,
+                find_hold=self.keeper.find_rollout,
             )
             try:
                 run.run(self.options)

@@ -263,6 +263,9 @@ class OpenGates:
     def require_quiet(self):
         pass
 
+    def find_rollout(self):
+        return ""
+
     def wait(self, batch, own):
         pass
 
@@ -278,13 +281,14 @@ def run(
     requires_restart=True,
     said=None,
     say=None,
+    keeper=None,
     **request,
 ):
     request = NodeRequest(image="shell", **request)
     return NodeRun(
         cluster=cluster,
         request=request,
-        keeper=OpenGates(),
+        keeper=keeper or OpenGates(),
         choice=RunChoice(run_id=run_id, new_id=new_id, take_over=take_over),
         store=RecordStore(cluster=cluster, namespace="bound-tokens"),
         clock=cluster,
@@ -635,3 +639,13 @@ def test_a_plan_tells_what_would_be_refused_later():
     cluster.create = lambda kind, body, namespace=None: {"status": {"allowed": False}}
     plan = run(cluster, check_mode=True)
     assert [(f["check"], f["blocking"]) for f in plan["findings"]][:1] == [("Permissions", True)]
+
+
+def test_while_a_rollout_runs_no_pod_goes_and_no_node_restarts():
+    cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
+    keeper.find_rollout = lambda: "a rollout runs: 2 of 3" if 5 <= cluster.now < 60 else ""
+    cluster.refused["web-w0"] = 10
+    run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=30))
+    assert "w0 is paused: a rollout runs: 2 of 3" in said
+    assert [at >= 60 for at, what, name in cluster.deeds if (what, name) == ("evict", "web-w0")] == [True]
+    assert cluster.restarts == {"w0": 1}
