@@ -92,6 +92,17 @@ def test_the_day_after(lab, former):
     assert f"every kube-apiserver is at revision {second['revision']}" in output
 
 
+def test_a_wait_begun_in_the_moment_in_which_the_former_issuer_is_dropped(lab, former):
+    set_issuer(lab, issuer := fresh("moment"))
+    first = wait(lab, issuer)
+    lab.trust_only({"name": issuer})
+    observed = lab.kube_apiserver()["spec"]["observedConfig"]["apiServerArguments"]["service-account-issuer"]
+    assert observed != [issuer], "the trap this test is about was not there"
+    second = wait(lab, issuer)
+    assert lab.trusted_by_each_server() == [[issuer]] * 3
+    assert second["revision"] > first["revision"]
+
+
 def test_a_wait_that_the_second_rollout_meets_ends_after_it(lab, former):
     """Once in the middle of the first rollout, and once in the seconds for which success must hold."""
     set_issuer(lab, issuer := fresh("middle"))
