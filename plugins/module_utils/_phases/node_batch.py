@@ -211,12 +211,12 @@ class BatchRun:
     def _visit(self, name: str, node: NodeFacts | None) -> Sequence[NodePod]:
         """Take one node a step farther where it may go; return the pods to send away from it."""
         journey = self.journeys[name]
-        if node and journey.awaits_node and journey.version == node.version:
-            self._is_overdue(name, node)
-            return ()
-        journey.pods_version, pods = read_node_pods(self.cluster, name)
-        left = [] if self.is_alone else choose_targets(pods, self.request.drain)
         try:
+            if node and journey.awaits_node and journey.version == node.version:
+                self._is_overdue(name, node)
+                return ()
+            journey.pods_version, pods = read_node_pods(self.cluster, name)
+            left = [] if self.is_alone else choose_targets(pods, self.request.drain)
             blocking = [] if self.is_alone else choose_blocking(pods, self.request.drain)
             targets = self._advance(name, node, pods, left, blocking)
         except ApiError as error:

@@ -45,6 +45,7 @@ class Cluster:
         self.reboots = {}  # node name -> when its host goes down, when it is back
         self.requests, self.kill_at, self.is_kill_late = 0, None, False
         self.broken = set()  # nodes that never restart
+        self.conflict_from = float("inf")  # the first write to a node after this meets one of somebody else
         self.stale = set()  # nodes whose pods are shown as they were before the restart
         self.hasty = set()  # nodes that are down before their restart pod has ended
         self.lock, self.lists = threading.Lock(), []
@@ -198,6 +199,9 @@ class Cluster:
             found = self.objects[kind].get((namespace, name))
             if found is None:
                 raise api_error(404)
+            if kind == "Node" and self.now >= self.conflict_from:
+                self.conflict_from = float("inf")
+                found["metadata"]["resourceVersion"] = str(next(self.versions))
             version = patch.get("metadata", {}).get("resourceVersion")
             if version and version != found["metadata"]["resourceVersion"]:
                 raise api_error(409, "the object has been modified", reason="Conflict")
@@ -442,6 +446,15 @@ def test_a_node_that_does_not_restart_is_named_and_left_cordoned_and_the_next_ru
     run(cluster, new_id="second")
     assert cluster.restarts == {"w0": 1, "w1": 1}
     assert cordoned(cluster) == set()
+
+
+def test_a_node_that_somebody_changes_while_it_fails_fails_all_the_same():
+    cluster = Cluster("w0", "w1")
+    cluster.broken.add("w0")
+    cluster.conflict_from = 60.0
+    with pytest.raises(WaitFailed, match="w0: after 1 min: asked to restart at"):
+        run(cluster, names=("w0",), restart_timeout=60)
+    assert cluster.conflict_from == float("inf")
 
 
 def test_a_node_that_ignores_the_request_is_asked_again_by_the_next_run():
