@@ -11,7 +11,6 @@ from typing import Any
 from ._client.cluster import Cluster
 from ._errors import ApiError
 from ._model import PodFacts
-from ._node_model import MARK, NodeFacts, NodeMark
 from ._plan.issuer import IssuerPlan
 
 
@@ -38,27 +37,6 @@ def renew_pod(cluster: Cluster, pod: PodFacts, *, method: str, grace_period: int
     """Ask for the eviction or the deletion of exactly this pod; its owner creates another one."""
     remove = cluster.evict if method == "evict" else partial(cluster.delete, "Pod")
     remove(pod.name, pod.namespace, uid=pod.uid, grace_period=grace_period)
-
-
-def cordon(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
-    """Cordon the node and leave the mark of whose cordon it is. A node that has changed since it was read is left alone
-    (ApiError 409), so that nobody else's cordon is taken for ours."""
-    metadata = {"resourceVersion": node.version, "annotations": {MARK: mark.dump()}}
-    cluster.merge_patch("Node", node.name, {"metadata": metadata, "spec": {"unschedulable": True}})
-
-
-def note_request(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
-    """Change the mark on a node that is cordoned already; see cordon for ApiError 409."""
-    metadata = {"resourceVersion": node.version, "annotations": {MARK: mark.dump()}}
-    cluster.merge_patch("Node", node.name, {"metadata": metadata})
-
-
-def put_back(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
-    """Remove the mark, and with it the cordon, unless that was there before; see cordon for ApiError 409."""
-    patch: dict[str, Any] = {"metadata": {"resourceVersion": node.version, "annotations": {MARK: None}}}
-    if not mark.was_cordoned:
-        patch["spec"] = {"unschedulable": None}
-    cluster.merge_patch("Node", node.name, patch)
 
 
 def create_if_missing(cluster: Cluster, kind: str, body: Mapping[str, Any], namespace: str | None = None) -> None:

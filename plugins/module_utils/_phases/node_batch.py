@@ -13,9 +13,10 @@ from functools import partial
 
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
-from .._effects import ask_for_deletion, cordon, create_if_missing, note_request, put_back
+from .._effects import ask_for_deletion, create_if_missing
 from .._errors import ApiError
 from .._model import Outcome, format_time, parse_time
+from .._node_effects import cordon, note_request, put_back
 from .._node_facts import (
     read_node,
     read_node_pods,
