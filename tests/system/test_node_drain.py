@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import yaml
 from interruptions import now, play
 from modules import run_module
-from node_audit import find_writes
+from node_audit import RESTART_NAMESPACE, find_writes, read_deeds
 from node_runs import (
     OPTIONS,
+    RECORD,
     as_role,
     boot_ids,
     busiest,
@@ -20,9 +23,13 @@ from node_runs import (
     make_whole,
     plan,
     read_record,
+    restart,
 )
 
 pytestmark = pytest.mark.slow
+
+#: A moment later, so that the command that asks for it ends well.
+REBOOT = ["systemd-run", "--on-active=1", "systemctl", "reboot"]
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def test_a_node_is_emptied_restarted_by_hand_and_put_back(whole):
         "again: it goes on where it stopped."
     )
     assert is_cordoned(whole, name)
-    whole.command("exec", name, "systemctl", "reboot")
+    whole.command("exec", name, *REBOOT)
     back = drain(whole, "available", name)
     assert back["changed"], back
     assert [n["outcome"] for n in back["nodes"]] == ["done"]
@@ -93,7 +100,7 @@ def test_the_role_calls_the_users_tasks_before_and_after_each_batch_and_to_resta
         "loop": "{{ node_restart_batch }}",
         "changed_when": True,
     }
-    reboot["ansible.builtin.command"]["argv"] += ["systemctl", "reboot"]
+    reboot["ansible.builtin.command"]["argv"] += REBOOT
     since, before = now(), boot_ids(whole)
     run = play(
         whole,
@@ -134,10 +141,36 @@ def test_the_role_calls_the_users_tasks_after_a_failure(whole, tmp_path):
 
 def test_the_roles_check_mode_shows_the_plan_only(whole):
     since = now()
-    run = play(whole, "restart_nodes", "--check", **as_role(), node_restart_before_batch_tasks="/nonexistent")
+    run = play(whole, "restart_nodes", "--check", **as_role())
     output = run.finish()
-    shown = output.partition("Nodes to restart, in this order")[2].partition("]")[0]
+    shown = output.partition("Nodes to restart, in this order")[2].partition("Note (")[0]
     order = [line.strip('", ') for line in shown.splitlines()[1:]]
     assert [name for name in order if name] == ["worker-0", "worker-1", "master-0", "master-1", "master-2"]
     assert not find_writes(whole.audit_events(since))
+    run.log.unlink()
+
+
+def test_a_refusal_after_the_plan_fails_the_play(whole):
+    since = now()
+    hour = datetime.now(timezone.utc) + timedelta(hours=2)
+    run = play(whole, "restart_nodes", **as_role(window=f"{hour:%H:%M}-{hour + timedelta(hours=1):%H:%M}"))
+    assert run.process.wait(timeout=300) != 0
+    assert "No node was touched: " in run.output(), run.output()[-3000:]
+    assert not [deed for deed in read_deeds(whole.audit_events(since)) if deed.is_ours]
+    run.log.unlink()
+
+
+def test_what_a_run_that_was_killed_at_its_end_has_left_is_removed(whole):
+    """Its nodes are done, and neither its record nor the namespace of its restart pods is gone."""
+    result = restart(whole, "worker-0", run_id="killed")
+    assert result["nodes"][0]["outcome"] == "done", result
+    record = {**read_record(whole), "is_named": False}
+    whole.api.merge(RECORD, {"data": {"nodes.json": json.dumps(record)}})
+    labels = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
+    whole.api.create_missing("/api/v1/namespaces", {"metadata": {"name": RESTART_NAMESPACE, "labels": labels}})
+    since, before = now(), boot_ids(whole)
+    run = play(whole, "restart_nodes", **as_role(nodes=["worker-0"]))
+    run.finish()
+    check(whole, since, before, [], plan(whole))
+    assert read_record(whole) is None
     run.log.unlink()
