@@ -46,7 +46,6 @@ ENVIRONMENT = {
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     "ANSIBLE_LOCALHOST_WARNING": "False",
     "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
-    "ANSIBLE_CALLBACKS_ENABLED": "",
     "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
 }
 #: Each task runs ROUNDS times in turn with the others, so that a noisy moment meets all of them.
