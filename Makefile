@@ -19,7 +19,7 @@ venv: ## .venv with the pinned tools, the checkout linked into it
 demo: venv ## the main playbook on a lab, from nothing to the report
 	@$(BIN)/python scripts/demo.py
 
-test: venv ## lint, unit, archive, sanity, lab, system, random, molecule
+test: venv ## lint, unit, archive, sanity, lab, system, molecule
 	@$(BIN)/python scripts/stages.py
 
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
@@ -34,8 +34,8 @@ sanity: venv ## ansible-test sanity
 system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
 
-slow: venv ## the other system tests that take whole rollouts or restarts, half an hour and more (root)
-	@$(BIN)/python scripts/stages.py --keep-going slow
+slow: venv ## what takes whole rollouts, restarts or kills, an hour and more (root)
+	@$(BIN)/python scripts/stages.py --keep-going slow random
 
 molecule: venv ## molecule scenarios on a lab (root)
 	@$(BIN)/python scripts/stages.py molecule

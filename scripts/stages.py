@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the stages of `make test`: one line each, a log file each, two lanes on two cores, no new stage after a failure.
 
-Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, random, lab, system, molecule, and slow, which
-runs only when it is named. The last line, also written to .cache/logs/summary, is "N passed, N failed".
+Usage: stages.py [--keep-going] [GROUP...], groups: lint, unit, archive, sanity, lab, system, molecule, and random and slow,
+which run only when they are named. The last line, also written to .cache/logs/summary, is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Stage:
 
 #: Tests at random moments; those of the group slow are deterministic.
 RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py tests/system/test_node_kills.py"
-#: Groups that run only when they are named.
-EXTRA = {"slow"}
+#: Groups that run only when they are named: with `make slow`.
+EXTRA = {"random", "slow"}
 STAGES = [
     Stage("lint", "ruff", "ruff check . && ruff format --check ."),
     Stage("lint", "mypy", "mypy && mypy scripts"),
@@ -76,7 +76,7 @@ STAGES = [
     Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=70),
     Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
     Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
-    Stage("lab", "lab-real", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
+    Stage("lab", "lab-real", "pytest -q tests/lab/tests_real/test_lab.py", lane=1, has_lab=True, timeout_minutes=45),
     Stage("system", "system", "pytest -q -m 'not slow' tests/system", lane=1, has_lab=True, timeout_minutes=20),
     Stage(
         "molecule",
@@ -86,6 +86,7 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
+    Stage("slow", "lab-nodes", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
     Stage(
         "slow",
         "slow",
