@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import json
 import math
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -18,26 +17,15 @@ from typing import Any
 from urllib.parse import quote
 
 from .._claims import decode_key_id, decode_token
-from .._errors import ApiError, CollectionError, CommandFailed, InvalidOption
+from .._errors import ApiError, CommandFailed, InvalidOption
 from .._options import ConnectionOptions
+from . import libraries
 from .configuration import build_headers, load_configuration
 from .documents import DOCUMENT_TYPES
 from .exec import run_command
 from .kinds import QUESTIONS, build_path, describe_target
 from .node_files import find_names, read_total, read_whole
 from .words import find_connection_words, find_server_words, read_retry_after
-
-try:
-    import kubernetes
-    import urllib3
-    import yaml
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.dynamic.exceptions import DynamicApiError
-    from openshift.dynamic import DynamicClient
-except ImportError:
-    IMPORT_ERROR: str | None = traceback.format_exc()
-else:
-    IMPORT_ERROR = None
 
 #: Seconds to wait for a connection and for the next bytes of an answer. An API server that is being stopped may
 #: accept a connection and never answer.
@@ -57,8 +45,8 @@ class _NoDiscovery:
 def parse_yaml(text: str) -> Any:
     """Return what a YAML (or JSON) text in an API object holds; None when it is neither."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return libraries.yaml.safe_load(text)
+    except libraries.yaml.YAMLError:
         return None
 
 
@@ -74,17 +62,12 @@ class Cluster:
         an error of its own.
         """
         self._before_request = before_request
-        if IMPORT_ERROR:
-            missing = IMPORT_ERROR.strip().splitlines()[-1]
-            raise CollectionError(
-                "The Python packages kubernetes and openshift are needed where this task runs "
-                f"({missing}); install them with: pip install kubernetes openshift jmespath"
-            )
+        libraries.require_libraries()
         self._configuration = load_configuration(options)
-        self._api = kubernetes.client.ApiClient(self._configuration)
+        self._api = libraries.kubernetes.client.ApiClient(self._configuration)
         for header, value in build_headers(options).items():
             self._api.set_default_header(header, value)
-        self._dynamic = DynamicClient(self._api, discoverer=_NoDiscovery)
+        self._dynamic = libraries.DynamicClient(self._api, discoverer=_NoDiscovery)
         #: The API server's URL without a user's name and password.
         self.host = _without_user(self._configuration.host)
 
@@ -167,7 +150,7 @@ class Cluster:
                 if version != known_version and not _is_older(version, known_version):
                     return changed
                 is_confirmed = is_confirmed or version == known_version
-        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (libraries.ApiException, libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._explain("watch", target, error) from None
         finally:
             if response is not None:
@@ -202,7 +185,7 @@ class Cluster:
                 serialize=False,
             )
             next(_read_events(response), None)
-        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (libraries.ApiException, libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._explain("watch", target, error) from None
         finally:
             if response is not None:
@@ -326,7 +309,7 @@ class Cluster:
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
         try:
             outcome = run_command(self._configuration, headers, path, container, command, timeout)
-        except (ApiException, OSError, ValueError) as error:
+        except (libraries.ApiException, OSError, ValueError) as error:
             raise self._explain(verb, target, error) from None
         if outcome.is_success:
             return outcome.output
@@ -375,7 +358,7 @@ class Cluster:
     def _read_pieces(self, verb: str, node: str, file: str, answer: Any) -> Iterator[bytes]:
         try:
             yield from read_whole(answer)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (libraries.urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, _describe_file(node, file), error) from None
         finally:
             answer.close()
@@ -426,7 +409,7 @@ class Cluster:
         self._before_request(is_deed)
         try:
             return self._dynamic.request(method, path, _request_timeout=REQUEST_TIMEOUT, serialize=False, **options)
-        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (libraries.ApiException, libraries.urllib3.exceptions.HTTPError, OSError) as error:
             raise self._explain(verb, target, error) from None
         except ValueError:
             # The library's own words would hold the header, and with it the token.
@@ -437,7 +420,7 @@ class Cluster:
 
     def _explain(self, verb: str, target: str, error: Exception) -> ApiError:
         """Return the ApiError for whatever the client library raised."""
-        if isinstance(error, (ApiException, DynamicApiError)) and error.status:
+        if isinstance(error, (libraries.ApiException, libraries.DynamicApiError)) and error.status:
             if error.status == 401:
                 # another API server may know the token's issuer, and a kept connection would stay with this one
                 self._api.rest_client.pool_manager.clear()

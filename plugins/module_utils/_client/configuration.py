@@ -4,26 +4,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from .._errors import InvalidOption
 from .._options import ConnectionOptions
+from . import libraries
 from .words import LIBRARY_NOISE
-
-with contextlib.suppress(ImportError):  # told by cluster.py
-    import kubernetes
-    import urllib3
-    import yaml
-    from kubernetes.config.config_exception import ConfigException
 
 
 def build_headers(options: ConnectionOptions) -> dict[str, str]:
     headers = {"User-Agent": "bound_tokens.openshift"}
     if options.username and options.password:
-        headers.update(urllib3.util.make_headers(basic_auth=f"{options.username}:{options.password}"))
+        headers.update(libraries.urllib3.util.make_headers(basic_auth=f"{options.username}:{options.password}"))
     if options.impersonate_user:
         headers["Impersonate-User"] = options.impersonate_user
     for index, group in enumerate(options.impersonate_groups):
@@ -42,13 +36,13 @@ def _spelling(name: str, index: int) -> str:
 
 def load_configuration(options: ConnectionOptions) -> Any:
     """Return the client's configuration, in kubernetes.core's order: options, kubeconfig, in-cluster, default."""
-    configuration = kubernetes.client.Configuration()
+    configuration = libraries.kubernetes.client.Configuration()
     try:
         if not options.is_self_contained:
             _load_credentials(configuration, options)
-    except yaml.YAMLError:
+    except libraries.yaml.YAMLError:
         _fail_kubeconfig(options, "it is not YAML")
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (libraries.ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         _fail_kubeconfig(options, str(error))
     if options.host:
         configuration.host = options.host
@@ -67,9 +61,9 @@ def load_configuration(options: ConnectionOptions) -> Any:
         if value is not None:
             setattr(configuration, name, value)
     if options.proxy_headers:
-        configuration.proxy_headers = urllib3.util.make_headers(**dict[str, Any](options.proxy_headers))
+        configuration.proxy_headers = libraries.urllib3.util.make_headers(**dict[str, Any](options.proxy_headers))
     if configuration.verify_ssl is False:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        libraries.urllib3.disable_warnings(libraries.urllib3.exceptions.InsecureRequestWarning)
     _check_certificates(configuration)
     # The one waiting loop decides what is tried again; a hidden retry underneath would stretch its deadline.
     configuration.retries = False
@@ -77,7 +71,7 @@ def load_configuration(options: ConnectionOptions) -> Any:
 
 
 def _load_credentials(configuration: Any, options: ConnectionOptions) -> None:
-    loaders = kubernetes.config
+    loaders = libraries.kubernetes.config
     settings: dict[str, Any] = {
         "client_configuration": configuration,
         "persist_config": bool(options.persist_config),
@@ -90,7 +84,7 @@ def _load_credentials(configuration: Any, options: ConnectionOptions) -> None:
     else:
         try:
             loaders.load_incluster_config(client_configuration=configuration)
-        except ConfigException:
+        except libraries.ConfigException:
             loaders.load_kube_config(**settings)
 
 

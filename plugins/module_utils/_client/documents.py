@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -12,10 +11,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from .._clock import Clock
 from .._errors import CollectionError
+from . import libraries
 from .words import find_connection_words
-
-with contextlib.suppress(ImportError):  # told by cluster.py
-    import urllib3
 
 #: Of a document outside the cluster; a key set holds some hundred bytes per key.
 MAX_DOCUMENT_BYTES = 262_144
@@ -41,7 +38,7 @@ def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: flo
                     "GET",
                     url,
                     headers={"Accept": f"{DOCUMENT_TYPES}, */*", "User-Agent": "bound_tokens.openshift"},
-                    timeout=urllib3.Timeout(total=left),
+                    timeout=libraries.urllib3.Timeout(total=left),
                     redirect=False,
                     retries=False,
                     preload_content=False,
@@ -50,7 +47,7 @@ def fetch_json(url: str, *, ca_cert: str | None, proxy: str | None, timeout: flo
                 if not location:
                     return json.loads(_read_bounded(answer, url, deadline, clock))
                 url = urljoin(url, location)
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+    except (libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         words = "it is not JSON" if isinstance(error, ValueError) else find_connection_words(error).rstrip(".")
         raise CollectionError(f"{url} could not be read: {words}") from None
     raise CollectionError(f"{url} is redirected more than {MAX_REDIRECTS} times")
@@ -68,7 +65,7 @@ def fetch_status(url: str, *, ca_cert: str | None, validate_certs: bool, timeout
                 "GET",
                 url,
                 headers={"User-Agent": "bound_tokens.openshift"},
-                timeout=urllib3.Timeout(total=timeout),
+                timeout=libraries.urllib3.Timeout(total=timeout),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -76,7 +73,7 @@ def fetch_status(url: str, *, ca_cert: str | None, validate_certs: bool, timeout
             status = int(answer.status)
             answer.close()
             return status
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+    except (libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise CollectionError(f"{url} does not answer: {find_connection_words(error).rstrip('.')}") from None
 
 
@@ -86,10 +83,10 @@ def _outside_pool(url: str, ca_cert: str | None, proxy: str | None, *, validate_
     proxy = proxy or (None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme))
     tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED" if validate_certs else "CERT_NONE"}
     if not validate_certs:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        libraries.urllib3.disable_warnings(libraries.urllib3.exceptions.InsecureRequestWarning)
     if ca_cert:
         tls["ca_certs"] = ca_cert
-    return urllib3.ProxyManager(proxy, **tls) if proxy else urllib3.PoolManager(**tls)
+    return libraries.urllib3.ProxyManager(proxy, **tls) if proxy else libraries.urllib3.PoolManager(**tls)
 
 
 def _read_bounded(answer: Any, url: str, deadline: float, clock: Clock) -> bytes:

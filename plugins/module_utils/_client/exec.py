@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import ssl
 import time
@@ -13,10 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-with contextlib.suppress(ImportError):  # told by cluster.py
-    import websocket
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.stream.ws_client import get_websocket_url, websocket_proxycare
+from . import libraries
 
 #: Bytes that a command in a container may print; what is asked for is one token's claims.
 MAX_OUTPUT = 65536
@@ -54,9 +50,9 @@ def run_command(
             channels = _read_channels(session, timeout)
         finally:
             session.close()
-    except websocket.WebSocketBadStatusException as error:
+    except libraries.websocket.WebSocketBadStatusException as error:
         raise _read_refusal(error) from None
-    except websocket.WebSocketException as error:
+    except libraries.websocket.WebSocketException as error:
         raise ConnectionError(str(error)) from None
     status = json.loads(channels.get(_ERROR, "{}"))
     words = channels.get(_STDERR, "").strip() or status.get("message") or "the connection ended before the command"
@@ -81,8 +77,8 @@ def _open_session(configuration: Any, headers: Mapping[str, str], url: str, time
         "server_hostname": configuration.tls_server_name,
     }
     tls.update({name: value for name, value in given.items() if value})
-    return websocket.create_connection(
-        get_websocket_url(url),
+    return libraries.websocket.create_connection(
+        libraries.get_websocket_url(url),
         timeout=timeout,
         sslopt=tls,
         header=[f"{name}: {value}" for name, value in headers.items()],
@@ -90,7 +86,7 @@ def _open_session(configuration: Any, headers: Mapping[str, str], url: str, time
         # A redirect would take the credentials along.
         redirect_limit=0,
         **(
-            websocket_proxycare({}, configuration, url, headers)
+            libraries.websocket_proxycare({}, configuration, url, headers)
             if configuration.proxy or configuration.proxy_headers
             else {}
         ),
@@ -108,7 +104,7 @@ def _read_channels(session: Any, seconds: float) -> dict[int, str]:
         if time.monotonic() > deadline or sum(map(len, channels.values())) > MAX_OUTPUT:
             raise TimeoutError(f"the command did not end within {seconds:g} s and {MAX_OUTPUT} bytes of output")
         operation, data = session.recv_data()
-        if operation == websocket.ABNF.OPCODE_CLOSE:
+        if operation == libraries.websocket.ABNF.OPCODE_CLOSE:
             return {channel: text.decode("utf-8", "replace") for channel, text in channels.items()}
         if data:
             channels[data[0]] = channels.get(data[0], b"") + data[1:]
@@ -116,6 +112,6 @@ def _read_channels(session: Any, seconds: float) -> dict[int, str]:
 
 def _read_refusal(error: Any) -> Exception:
     """Return a handshake that the server refused as the ApiException that it would be over HTTP."""
-    refusal = ApiException(status=error.status_code, reason=str(error))
+    refusal = libraries.ApiException(status=error.status_code, reason=str(error))
     refusal.body, refusal.headers = (error.resp_body or b"").decode("utf-8", "replace"), error.resp_headers
     return refusal

@@ -64,7 +64,7 @@ def play(monkeypatch):
                 raise frames
             return connection
 
-        monkeypatch.setattr(door.websocket, "create_connection", create_connection)
+        monkeypatch.setattr(door.libraries.websocket, "create_connection", create_connection)
         # what the files hold is not looked at here
         monkeypatch.setattr(configuration, "_check_certificates", lambda configuration: None)
         given = {"host": "https://h:6443", "api_key": "t0k3n", **options}
