@@ -53,6 +53,17 @@ options:
       - A module that is at work is never robbed of its lease; end it first.
     type: bool
     default: false
+  needed_for:
+    description:
+      - What later tasks of the run will do. What the caller lacks for any of it is told in one list, and the run is not
+        begun.
+      - V(issuer) is the change of the issuer with its checks and the wait, V(revocation) the removal of trusted issuers,
+        V(probe) making tokens for the service account C(default/default), V(eviction) and V(deletion) the renewal of pods
+        in any namespace, V(node_restart) the restart of nodes.
+    type: list
+    elements: str
+    choices: [deletion, eviction, issuer, node_restart, probe, revocation]
+    default: []
 """
 
 EXAMPLES = r"""
@@ -137,6 +148,7 @@ from typing import Any
 from ..module_utils._module import RUN_ARG_SPEC, Context, describe_place, make_run_id, run_module
 from ..module_utils._phases.run import RunOffice, RunRequest
 from ..module_utils._plan.issuer import validate_issuer
+from ..module_utils._plan.permissions import NEEDS
 from ..module_utils._run import RecordStore
 
 
@@ -154,7 +166,11 @@ def body(context: Context) -> dict[str, Any]:
     if params["state"] == "finished":
         return office.finish(params["run_id"], check_mode=context.check_mode)
     request = RunRequest(
-        issuer=params["issuer"], run_id=params["run_id"], new_id=make_run_id(), take_over=params["take_over"]
+        issuer=params["issuer"],
+        run_id=params["run_id"],
+        new_id=make_run_id(),
+        take_over=params["take_over"],
+        needed_for=tuple(params["needed_for"]),
     )
     return office.begin(request, check_mode=context.check_mode)
 
@@ -172,6 +188,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["begun", "finished", "shown"], "default": "begun"},
             "issuer": {"type": "str"},
             "take_over": {"type": "bool", "default": False},
+            "needed_for": {"type": "list", "elements": "str", "choices": sorted(NEEDS), "default": []},
         },
         check=check,
         keeps_runs=True,

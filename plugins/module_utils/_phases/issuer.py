@@ -26,7 +26,6 @@ from .._model import (
     Finding,
     IssuerFacts,
     Outcome,
-    Permission,
     Probe,
     RolloutFacts,
     TrustedIssuer,
@@ -34,23 +33,10 @@ from .._model import (
     trusted_issuers_of,
 )
 from .._plan.issuer import IssuerPlan, IssuerRequest, find_poisoned, former_places, judge_keys
+from .._plan.permissions import ISSUER, TRUSTED_ISSUERS
 from .._plan.preflight import judge_preflight
 from .._plan.rollout import judge_rollout
 
-#: What the change, its checks and the wait after it need.
-PERMISSIONS = (
-    Permission(verb="patch", group="config.openshift.io", resource="authentications"),
-    Permission(verb="get", group="config.openshift.io", resource="infrastructures"),
-    Permission(verb="get", group="config.openshift.io", resource="clusteroperators"),
-    Permission(verb="get", group="config.openshift.io", resource="clusterversions"),
-    Permission(verb="get", group="operator.openshift.io", resource="cloudcredentials"),
-    Permission(verb="list", group="machineconfiguration.openshift.io", resource="machineconfigpools"),
-    Permission(verb="get", group="", resource="configmaps", namespace="openshift-kube-apiserver"),
-    Permission(verb="list", group="", resource="pods", namespace="openshift-kube-apiserver"),
-)
-STATUS_PERMISSION = Permission(
-    verb="patch", group="operator.openshift.io", resource="kubeapiservers", subresource="status"
-)
 #: Seconds that the operator gets to take over what was written; it needs about one.
 REACTION = WaitOptions(timeout=120.0, interval=0.5)
 
@@ -121,7 +107,7 @@ def find_obstacles(cluster: Cluster, plan: IssuerPlan, request: IssuerRequest, c
     """Return what speaks against carrying out ``plan`` now."""
     rollout = read_rollout(cluster)
     verdict = judge_rollout(rollout, rollout.issuer.wanted)
-    permissions = (*PERMISSIONS, STATUS_PERMISSION) if plan.repairs else PERMISSIONS
+    permissions = (*ISSUER, TRUSTED_ISSUERS) if plan.repairs else ISSUER
     facts = read_preflight(cluster, request, permissions, verdict, clock)
     return judge_preflight(plan, facts, skip=request.skip_checks)
 

@@ -29,9 +29,9 @@ from .._parallel import side_by_side
 from .._plan.drain import DrainDecision, choose_blocking, choose_targets
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_step
 from .._plan.nodes import NodeRequest, select_nodes
+from .._plan.permissions import RESTART_NAMESPACE
 from .._plan.restart import (
     BOOT_LABEL,
-    RESTART_NAMESPACE,
     build_namespace,
     build_restart_pod,
     build_role_binding,

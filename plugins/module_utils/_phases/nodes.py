@@ -14,31 +14,18 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFailed
 from .._facts import read_caller, read_denied
-from .._model import Outcome, Permission, format_time
+from .._model import Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
 from .._node_model import NodeFacts
 from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_nodes
 from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, plan_batches
-from .._plan.restart import MANAGED_BY, RESTART_NAMESPACE, find_unwell, read_image
+from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE
+from .._plan.restart import MANAGED_BY, find_unwell, read_image
 from .._plan.story import format_seconds
 from .._run import RecordStore
 from .gates import Gatekeeper
 from .node_batch import BatchRun, BatchVerdict, Way
-
-#: All of it is asked for before the first cordon.
-DRAIN_PERMISSIONS = (
-    Permission(verb="patch", group="", resource="nodes"),
-    Permission(verb="create", group="", resource="pods", subresource="eviction"),
-)
-DELETE_PERMISSION = Permission(verb="delete", group="", resource="pods")
-RESTART_PERMISSIONS = (
-    Permission(verb="create", group="", resource="namespaces"),
-    Permission(verb="delete", group="", resource="namespaces"),
-    Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
-    Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
-    Permission(verb="delete", group="", resource="pods", namespace=RESTART_NAMESPACE),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,11 +259,11 @@ class NodeRun:
         return (pod.get("spec") or {}).get("nodeName") if pod else None
 
     def _require_permissions(self, plan: NodePlan) -> None:
-        wanted = list(DRAIN_PERMISSIONS)
+        wanted = list(DRAIN)
         if self.request.drain.disable_eviction or self.request.drain.delete_after is not None:
-            wanted.append(DELETE_PERMISSION)
+            wanted.append(DELETE_PODS)
         if self._restarts():
-            wanted += RESTART_PERMISSIONS
+            wanted += RESTART
         denied = read_denied(self.cluster, wanted)
         if denied:
             raise Refused(

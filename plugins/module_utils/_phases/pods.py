@@ -23,6 +23,7 @@ from .._facts import (
     read_pods,
 )
 from .._model import OwnerFacts, PodFacts, format_time, parse_time
+from .._plan.permissions import renewal_permission
 from .._plan.pods import (
     NamespacePlan,
     Progress,
@@ -36,7 +37,6 @@ from .._plan.pods import (
     order_namespaces,
     plan_namespace,
     raise_baseline,
-    renewal_permission,
 )
 from .._plan.story import format_seconds
 from .rollout import look_at_rollout, pause_for_rollout

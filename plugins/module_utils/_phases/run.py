@@ -14,7 +14,8 @@ from .._clock import Clock, retry
 from .._errors import ApiError, Refused
 from .._facts import read_denied, read_wanted_issuer
 from .._model import Permission
-from .._plan.run_record import NAMESPACE_PERMISSION, RunRecord, RunVerdict, advance, judge_record, run_permissions
+from .._plan.permissions import NAMESPACES, permissions_for, run_permissions
+from .._plan.run_record import RunRecord, RunVerdict, advance, judge_record
 from .._run import RecordStore, Run
 
 
@@ -26,6 +27,8 @@ class RunRequest:
     run_id: str | None
     new_id: str
     take_over: bool
+    #: What later tasks of the run need, by the keys of permissions.NEEDS.
+    needed_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,8 @@ class RunOffice:
 
     def begin(self, request: RunRequest, *, check_mode: bool) -> dict[str, Any]:
         """Begin or take up the run and return the module's result. Raises Refused when another one is not finished."""
+        self._require_permissions(request)
         found, verdict = self._judge(request)
-        self._require_permissions()
         if check_mode:
             record = self._choose(request, found, verdict)
             return {"changed": verdict.action == "begin", **_result(record, verdict)}
@@ -103,9 +106,10 @@ class RunOffice:
     def _read_current(self) -> str:
         return retry(lambda: read_wanted_issuer(self.cluster), clock=self.clock)
 
-    def _require_permissions(self) -> None:
-        """Return when the caller may keep a record and a lease. Raises Refused with all that is missing."""
-        denied = retry(lambda: read_denied(self.cluster, self._permissions()), clock=self.clock)
+    def _require_permissions(self, request: RunRequest) -> None:
+        """Return when the caller may carry the whole run out. Raises Refused with all that is missing."""
+        wanted = (*self._permissions(), *permissions_for(request.needed_for))
+        denied = retry(lambda: read_denied(self.cluster, wanted), clock=self.clock)
         if denied:
             raise Refused(
                 f"No run was begun: you are not allowed to {'; '.join(str(p) for p in denied)}; "
@@ -113,6 +117,7 @@ class RunOffice:
             )
 
     def _permissions(self) -> tuple[Permission, ...]:
+        """Return what the record and the lease need, with the namespace where it is missing."""
         try:
             exists = self.cluster.get("Namespace", self.store.namespace) is not None
         except ApiError as error:
@@ -120,7 +125,7 @@ class RunOffice:
                 raise
             exists = True
         wanted = run_permissions(self.store.namespace)
-        return wanted if exists else (*wanted, NAMESPACE_PERMISSION)
+        return wanted if exists else (*wanted, NAMESPACES)
 
 
 def _result(record: RunRecord, verdict: RunVerdict) -> dict[str, Any]:

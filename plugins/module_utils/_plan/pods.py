@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Outcome, Owner, OwnerFacts, Permission, PodFacts, parse_time
+from .._model import Outcome, Owner, OwnerFacts, PodFacts, parse_time
 
 #: So many names are shown in a sentence before the rest is only counted.
 MAX_NAMES = 5
@@ -261,13 +261,6 @@ def plan_namespace(
         left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),
         ready_before=count_ready(pods),
     )
-
-
-def renewal_permission(method: str, namespace: str) -> Permission:
-    """Return what the caller must be allowed to do to renew pods in ``namespace``."""
-    if method == "delete":
-        return Permission(verb="delete", group="", resource="pods", namespace=namespace)
-    return Permission(verb="create", group="", resource="pods", subresource="eviction", namespace=namespace)
 
 
 def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:

@@ -12,8 +12,8 @@ from typing import Any
 from .._model import Outcome
 from .._node_model import RESTART_LABELS, NodeFacts, NodePod
 from .drain import is_daemon
+from .permissions import RESTART_NAMESPACE
 
-RESTART_NAMESPACE = "bound-tokens-node-restart"
 #: Of the restart pod: the boot ID for which it was made.
 BOOT_LABEL = "bound-tokens.openshift/boot-id"
 MANAGED_BY = {"app.kubernetes.io/managed-by": RESTART_LABELS["app.kubernetes.io/managed-by"]}

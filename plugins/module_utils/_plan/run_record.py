@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Permission, format_time, parse_time
+from .._model import format_time, parse_time
 
 #: Raised when an older collection could not understand a record any more.
 SCHEMA = 1
@@ -98,16 +98,6 @@ def validate_run_id(run_id: str) -> str:
             f"The run_id {run_id!r} is not a name; give up to 63 letters, digits, dots, dashes and underscores."
         )
     return run_id
-
-
-def run_permissions(namespace: str) -> tuple[Permission, ...]:
-    """Return what a run needs for its record and its lease."""
-    lease = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}
-    record = {"group": "", "resource": "configmaps", "namespace": namespace}
-    return tuple(Permission(verb=verb, **what) for what in (lease, record) for verb in ("get", "create", "patch"))
-
-
-NAMESPACE_PERMISSION = Permission(verb="create", group="", resource="namespaces")
 
 
 def dump_record(record: RunRecord) -> dict[str, str]:

@@ -18,7 +18,8 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL, RESTART_NAMESPACE
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import RESTART_NAMESPACE
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
 
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)

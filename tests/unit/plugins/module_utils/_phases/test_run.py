@@ -98,8 +98,8 @@ def office(cluster):
     return office
 
 
-def request(issuer=B, run_id=None, *, new_id="new", take_over=False):
-    return RunRequest(issuer=issuer, run_id=run_id, new_id=new_id, take_over=take_over)
+def request(issuer=B, run_id=None, *, new_id="new", take_over=False, needed_for=()):
+    return RunRequest(issuer=issuer, run_id=run_id, new_id=new_id, take_over=take_over, needed_for=needed_for)
 
 
 def resume(cluster, run_id="new"):
@@ -246,6 +246,24 @@ def test_all_missing_permissions_are_told_at_once(cluster, office):
     cluster.namespaces = set()
     with pytest.raises(Refused, match="create namespaces"):
         office.begin(request(), check_mode=True)
+
+
+def test_what_later_tasks_lack_is_told_in_the_same_list_before_anything_is_read(cluster, office, monkeypatch):
+    monkeypatch.setattr(cluster, "require", lambda *what: fail(api_error(403)))
+    cluster.denied = {
+        ("patch", "configmaps"),
+        ("patch", "authentications"),
+        ("create", "pods"),
+        ("create", "serviceaccounts"),
+    }
+    with pytest.raises(Refused) as refusal:
+        office.begin(request(needed_for=("eviction", "issuer", "probe")), check_mode=False)
+    assert refusal.value.message == (
+        "No run was begun: you are not allowed to patch configmaps in namespace bound-tokens; create pods/eviction; "
+        "patch authentications.config.openshift.io; create serviceaccounts/token in namespace default; "
+        "ask a cluster administrator for this."
+    )
+    assert cluster.writes == 0
 
 
 def test_progress_is_noted_every_few_seconds_at_most(cluster, office):

@@ -20,7 +20,6 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_r
     overlay_rollout,
     parse_record,
     require_run,
-    run_permissions,
     touch,
     validate_run_id,
 )
@@ -211,4 +210,3 @@ def test_a_run_is_named_and_dated():
     fresh = touch(RunRecord(run_id="r", issuer=B), NOW, "me@here")
     assert (fresh.started_at, fresh.updated_at, fresh.holder) == ("2026-11-22T10:00:00Z",) * 2 + ("me@here",)
     assert touch(RECORD, NOW, "x").started_at == RECORD.started_at
-    assert len(run_permissions("n")) == 6

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""What the caller must be allowed to do, all in one place. Pure: whether it is allowed is asked elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .._model import Permission, Probe
+
+#: Where the pods live that restart nodes.
+RESTART_NAMESPACE = "bound-tokens-node-restart"
+#: The change of the issuer, its checks and the wait after it.
+ISSUER = (
+    Permission(verb="get", group="config.openshift.io", resource="authentications"),
+    Permission(verb="patch", group="config.openshift.io", resource="authentications"),
+    Permission(verb="get", group="operator.openshift.io", resource="kubeapiservers"),
+    Permission(verb="get", group="config.openshift.io", resource="infrastructures"),
+    Permission(verb="get", group="config.openshift.io", resource="clusteroperators"),
+    Permission(verb="get", group="config.openshift.io", resource="clusterversions"),
+    Permission(verb="get", group="operator.openshift.io", resource="cloudcredentials"),
+    Permission(verb="list", group="machineconfiguration.openshift.io", resource="machineconfigpools"),
+    Permission(verb="get", group="", resource="configmaps", namespace="openshift-kube-apiserver"),
+    Permission(verb="list", group="", resource="pods", namespace="openshift-kube-apiserver"),
+)
+#: The repair and the revocation of trusted issuers.
+TRUSTED_ISSUERS = Permission(
+    verb="patch", group="operator.openshift.io", resource="kubeapiservers", subresource="status"
+)
+DRAIN = (
+    Permission(verb="patch", group="", resource="nodes"),
+    Permission(verb="create", group="", resource="pods", subresource="eviction"),
+)
+DELETE_PODS = Permission(verb="delete", group="", resource="pods")
+NAMESPACES = Permission(verb="create", group="", resource="namespaces")
+RESTART = (
+    NAMESPACES,
+    Permission(verb="delete", group="", resource="namespaces"),
+    Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
+    Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
+    Permission(verb="delete", group="", resource="pods", namespace=RESTART_NAMESPACE),
+)
+
+
+def renewal_permission(method: str, namespace: str) -> Permission:
+    """Return what renewing pods in ``namespace`` needs; an empty one stands for all."""
+    if method == "delete":
+        return Permission(verb="delete", group="", resource="pods", namespace=namespace)
+    return Permission(verb="create", group="", resource="pods", subresource="eviction", namespace=namespace)
+
+
+def run_permissions(namespace: str) -> tuple[Permission, ...]:
+    """Return what a run needs for its record and its lease."""
+    lease = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}
+    record = {"group": "", "resource": "configmaps", "namespace": namespace}
+    return tuple(Permission(verb=verb, **what) for what in (lease, record) for verb in ("get", "create", "patch"))
+
+
+def probe_permission(probe: Probe) -> Permission:
+    """Return what making tokens for ``probe`` needs."""
+    return Permission(
+        verb="create", group="", resource="serviceaccounts", subresource="token", namespace=probe.namespace
+    )
+
+
+#: What the tasks of a run need besides its record, by the names of the option needed_for.
+NEEDS = {
+    "deletion": (renewal_permission("delete", ""),),
+    "eviction": (renewal_permission("evict", ""),),
+    "issuer": ISSUER,
+    "node_restart": (*DRAIN, *RESTART),
+    "probe": (probe_permission(Probe()),),
+    "revocation": (TRUSTED_ISSUERS,),
+}
+
+
+def permissions_for(names: Collection[str]) -> tuple[Permission, ...]:
+    """Return what the tasks of these names (keys of NEEDS) need, each permission once."""
+    return tuple(dict.fromkeys(p for name in sorted(names) for p in NEEDS[name]))
