@@ -55,7 +55,7 @@ def test_a_pod_on_a_worker_reads_its_projected_token(running: Lab) -> None:
     core = client.CoreV1Api()
     core.create_namespaced_pod("default", _token_pod())
     try:
-        eventually(lambda: _ready(core.read_namespaced_pod(POD, "default")), 60)
+        eventually(lambda: _ready(core.read_namespaced_pod(POD, "default")))
         pod = core.read_namespaced_pod(POD, "default")
         assert pod.spec.node_name.startswith("worker-")
         payload = stream.stream(
@@ -88,12 +88,12 @@ def test_a_reboot_gives_a_new_boot_id_and_the_lab_recovers(running: Lab, place: 
     api, node = running.api(), running.settings.nodes[place].name
     before, restarts = gates.boot_id_of(running.settings, node), _restarts(api, node)
     running.run("exec", node, "systemctl", "reboot", check=False)  # the reboot ends the command too
-    eventually(lambda: gates.boot_id_of(running.settings, node) != before, 30)
-    eventually(lambda: gates.look(lambda: gates.nodes_ready(api, running.settings)) == [], 60)
+    eventually(lambda: gates.boot_id_of(running.settings, node) != before)
+    eventually(lambda: gates.look(lambda: gates.nodes_ready(api, running.settings)) == [])
     seen = api.get(f"/api/v1/nodes/{node}")["status"]["nodeInfo"]["bootID"]
     assert seen == gates.boot_id_of(running.settings, node) != before
-    eventually(lambda: _all_greater(_restarts(api, node), restarts), 90)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [], 60)
+    eventually(lambda: _all_greater(_restarts(api, node), restarts))
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [])
 
 
 def test_a_node_without_power_stays_down_until_it_is_let_go(running: Lab) -> None:
@@ -101,10 +101,10 @@ def test_a_node_without_power_stays_down_until_it_is_let_go(running: Lab) -> Non
     before = gates.boot_id_of(running.settings, "worker-1")
     (home / "hold").touch()
     boxes.cut_power(home)
-    eventually(lambda: not (home / "init.pid").exists(), 10)
+    eventually(lambda: not (home / "init.pid").exists())
     assert gates.boot_id_of(running.settings, "worker-1") == before
     (home / "hold").unlink()
-    eventually(lambda: gates.look(lambda: gates.nodes_ready(running.api(), running.settings)) == [], 60)
+    eventually(lambda: gates.look(lambda: gates.nodes_ready(running.api(), running.settings)) == [])
     assert gates.boot_id_of(running.settings, "worker-1") != before
 
 
@@ -125,8 +125,8 @@ def test_a_manifest_that_a_pod_replaces_restarts_the_static_pod(running: Lab) ->
         found = gates.look(lambda: [] if api.get(pod)["metadata"]["uid"] != before else ["the old pod"])
         return not found and api.get(pod)["metadata"]["labels"]["revision"] == "77"
 
-    eventually(replaced, 60)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [], 60)
+    eventually(replaced)
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, running.settings)) == [])
 
 
 def test_the_balancer_and_the_operator_come_back(running: Lab) -> None:
@@ -136,15 +136,15 @@ def test_the_balancer_and_the_operator_come_back(running: Lab) -> None:
             continue
         before = file.read_text()
         os.kill(int(before), signal.SIGKILL)
-        eventually(lambda file=file, before=before: file.read_text() != before, 10)  # type: ignore[misc]
-    eventually(running.api().ready, 10)
+        eventually(lambda file=file, before=before: file.read_text() != before)  # type: ignore[misc]
+    eventually(running.api().ready)
 
 
 def test_a_killed_supervisor_leaves_nothing_running(running: Lab) -> None:
     pid = supervisor.running(running.settings)
     assert pid
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: running.leftovers() == [], 15)
+    eventually(lambda: running.leftovers() == [])
     assert running.run("status", check=False).returncode == 1
 
 
@@ -227,7 +227,7 @@ def _run_on(api: Api, node: str, script: str) -> None:
             },
         },
     )
-    eventually(lambda: api.get(f"{path}/replace-manifest")["status"].get("phase") == "Succeeded", 60)
+    eventually(lambda: api.get(f"{path}/replace-manifest")["status"].get("phase") == "Succeeded")
     api.request("DELETE", f"{path}/replace-manifest")
 
 

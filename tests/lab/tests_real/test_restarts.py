@@ -43,7 +43,7 @@ def test_a_pod_restarts_its_node_after_it_has_succeeded(running: Lab, node: str)
         _restart(running, node, after=20)
         still = gates.boot_id_of(running.settings, node)
         assert still == before  # though the pod has succeeded and is gone
-        eventually(lambda: _reported_boot(running, node) != before, 60)
+        eventually(lambda: _reported_boot(running, node) != before)
         _wait_until_whole(running.settings)
     assert answers.good
     assert answers.longest_gap < 10  # the API is there throughout: two of three are enough
@@ -66,7 +66,7 @@ def test_systemd_run_outlives_its_pod_and_refuses_a_name_twice(running: Lab) -> 
     _run(running, "worker-1", command.format("4s"))
     twice = _run(running, "worker-1", command.format(4) + " || true")
     assert "already loaded" in twice
-    eventually(lambda: running.run("exec", "worker-1", "cat", "/run/mark", check=False).stdout == "it's done\n", 20)
+    eventually(lambda: running.run("exec", "worker-1", "cat", "/run/mark", check=False).stdout == "it's done\n")
     assert "does not know: --wait" in _run(running, "worker-1", "chroot /host systemd-run --wait true || true")
 
 
@@ -82,19 +82,19 @@ def test_a_node_with_slow_firmware_takes_its_time(running: Lab) -> None:
     running.run("fault", "worker-0", "slow-boot", "40")
     before = gates.boot_id_of(running.settings, "worker-0")
     running.run("fault", "worker-0", "power-cut")
-    eventually(lambda: not (running.settings.node("worker-0") / "init.pid").exists(), 10)
+    eventually(lambda: not (running.settings.node("worker-0") / "init.pid").exists())
     down = time.monotonic()
-    eventually(lambda: _ready(running, "worker-0") == "Unknown", 60)
-    eventually(lambda: gates.boot_id_of(running.settings, "worker-0") != before, 60)
+    eventually(lambda: _ready(running, "worker-0") == "Unknown")
+    eventually(lambda: gates.boot_id_of(running.settings, "worker-0") != before)
     assert time.monotonic() - down > 39
 
 
 def test_a_held_node_does_not_come_back_until_it_is_mended(running: Lab) -> None:
     running.run("fault", "worker-0", "hold")
     _restart(running, "worker-0")
-    eventually(lambda: _ready(running, "worker-0") == "Unknown", 60)
+    eventually(lambda: _ready(running, "worker-0") == "Unknown")
     running.run("mend", "worker-0")
-    eventually(lambda: _ready(running, "worker-0") == "True", 60)
+    eventually(lambda: _ready(running, "worker-0") == "True")
 
 
 def test_a_node_that_ignores_the_request_keeps_its_boot(running: Lab) -> None:
@@ -102,7 +102,7 @@ def test_a_node_that_ignores_the_request_keeps_its_boot(running: Lab) -> None:
     before = gates.boot_id_of(running.settings, "worker-0")
     _restart(running, "worker-0")
     log = running.settings.node("worker-0") / "var/log/transient-units.log"
-    eventually(lambda: log.exists() and "ignores the request" in log.read_text(), 30)
+    eventually(lambda: log.exists() and "ignores the request" in log.read_text())
     assert gates.boot_id_of(running.settings, "worker-0") == before
 
 
@@ -110,8 +110,8 @@ def test_a_node_may_come_back_without_having_restarted(running: Lab) -> None:
     running.run("fault", "worker-0", "kubelet-instead-of-reboot", "30")
     before = gates.boot_id_of(running.settings, "worker-0")
     _restart(running, "worker-0")
-    eventually(lambda: _ready(running, "worker-0") == "Unknown", 60)
-    eventually(lambda: _ready(running, "worker-0") == "True", 60)
+    eventually(lambda: _ready(running, "worker-0") == "Unknown")
+    eventually(lambda: _ready(running, "worker-0") == "True")
     assert _reported_boot(running, "worker-0") == gates.boot_id_of(running.settings, "worker-0") == before
 
 
@@ -119,11 +119,11 @@ def test_a_kubelet_that_does_not_start_is_mended(running: Lab) -> None:
     running.run("fault", "worker-0", "no-kubelet")
     before = gates.boot_id_of(running.settings, "worker-0")
     _restart(running, "worker-0")
-    eventually(lambda: gates.boot_id_of(running.settings, "worker-0") != before, 60)
-    eventually(lambda: _ready(running, "worker-0") == "Unknown", 60)
+    eventually(lambda: gates.boot_id_of(running.settings, "worker-0") != before)
+    eventually(lambda: _ready(running, "worker-0") == "Unknown")
     assert _reported_boot(running, "worker-0") == before
     running.run("mend", "worker-0")
-    eventually(lambda: _reported_boot(running, "worker-0") != before, 60)
+    eventually(lambda: _reported_boot(running, "worker-0") != before)
 
 
 def test_a_fault_that_does_not_exist_is_refused(running: Lab) -> None:
@@ -133,8 +133,8 @@ def test_a_fault_that_does_not_exist_is_refused(running: Lab) -> None:
 
 def _wait_until_whole(settings: Settings) -> None:
     api = Api(settings)
-    eventually(lambda: gates.look(lambda: gates.nodes_ready(api, settings)) == [], 90)
-    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, settings)) == [], 90)
+    eventually(lambda: gates.look(lambda: gates.nodes_ready(api, settings)) == [])
+    eventually(lambda: gates.look(lambda: gates.static_pods_ready(api, settings)) == [])
 
 
 def _ready(lab: Lab, node: str) -> str:
@@ -164,7 +164,7 @@ def _run(lab: Lab, node: str, script: str, *arguments: str) -> str:
     api.request("POST", PODS, _pod(node, script, *arguments))
     pod = f"{PODS}/restart-{node}"
     try:
-        eventually(lambda: api.get(pod)["status"]["phase"] == "Succeeded", 30)
+        eventually(lambda: api.get(pod)["status"]["phase"] == "Succeeded")
         config.load_kube_config(str(lab.settings.kubeconfig))
         log: str = client.CoreV1Api().read_namespaced_pod_log(f"restart-{node}", "default")
     finally:

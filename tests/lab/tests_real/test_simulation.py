@@ -47,18 +47,18 @@ def test_they_are_in_pools_of_their_own(simulated: Lab) -> None:
         return {name: [status[count] for count in counts] for name, status in found.items()}
 
     wanted = {"master": [3, 3], "worker": [2, 2], "sim-pool-0": [100, 100], "sim-pool-1": [100, 100]}
-    eventually(lambda: find_counts() == wanted, 60)
+    eventually(lambda: find_counts() == wanted)
 
 
 def test_pods_become_ready_and_go_quickly(simulated: Lab) -> None:
     api = simulated.api()
     api.request("POST", DEPLOYMENTS, _deployment(300))
     deployment = f"{DEPLOYMENTS}/many"
-    eventually(lambda: api.get(deployment)["status"].get("readyReplicas") == 300, 120)
+    eventually(lambda: api.get(deployment)["status"].get("readyReplicas") == 300)
     pods = api.items(f"{PODS}?labelSelector=app%3Dmany")
     assert all(pod["spec"]["nodeName"].startswith("sim-") for pod in pods)
     api.request("DELETE", deployment)
-    eventually(lambda: not api.items(f"{PODS}?labelSelector=app%3Dmany"), 60)
+    eventually(lambda: not api.items(f"{PODS}?labelSelector=app%3Dmany"))
 
 
 def test_ten_restart_at_once(simulated: Lab) -> None:
@@ -66,11 +66,11 @@ def test_ten_restart_at_once(simulated: Lab) -> None:
     before = {name: _boot_id(node) for name, node in _simulated(api).items()}
     chosen = [simulation.name(index) for index in range(0, 200, 20)]
     api.request("POST", PODS, _pod("stays", chosen[0], forever=True))
-    eventually(lambda: _phase(api, "stays") == "Running", 20)
+    eventually(lambda: _phase(api, "stays") == "Running")
     for name in chosen:
         api.request("POST", PODS, _pod(f"restart-{name}", name, before[name]))
     for name in chosen:
-        eventually(lambda name=name: _phase(api, f"restart-{name}") == "Succeeded", 30)  # type: ignore[misc]
+        eventually(lambda name=name: _phase(api, f"restart-{name}") == "Succeeded")  # type: ignore[misc]
         api.request("DELETE", f"{PODS}/restart-{name}")
     gone: set[str] = set()
 
@@ -79,9 +79,9 @@ def test_ten_restart_at_once(simulated: Lab) -> None:
         gone.update(name for name, node in nodes.items() if _ready(node) == "Unknown")
         return {name for name in gone if _ready(nodes[name]) == "True" and _boot_id(nodes[name]) != before[name]}
 
-    eventually(lambda: find_back() == set(chosen), 40)
+    eventually(lambda: find_back() == set(chosen))
     assert [name for name, node in _simulated(api).items() if _boot_id(node) != before[name]] == chosen
-    eventually(lambda: api.get(f"{PODS}/stays")["status"]["containerStatuses"][0]["restartCount"] == 1, 10)
+    eventually(lambda: api.get(f"{PODS}/stays")["status"]["containerStatuses"][0]["restartCount"] == 1)
     api.request("DELETE", f"{PODS}/stays")
 
 
@@ -93,9 +93,9 @@ def test_a_pod_that_comes_too_late_and_a_node_that_does_not_listen(simulated: La
     api.request("POST", PODS, _pod("late", "sim-001", "the boot before"))
     api.request("POST", PODS, _pod("deaf", "sim-002", before["sim-002"]))
     for name, said in (("late", "does not name"), ("deaf", "ignores")):
-        eventually(lambda name=name: _phase(api, name) == "Succeeded", 20)  # type: ignore[misc]
+        eventually(lambda name=name: _phase(api, name) == "Succeeded")  # type: ignore[misc]
         api.request("DELETE", f"{PODS}/{name}")
-        eventually(lambda said=said: said in simulated.run("logs", "simulator").stdout, 10)  # type: ignore[misc]
+        eventually(lambda said=said: said in simulated.run("logs", "simulator").stdout)  # type: ignore[misc]
     now = {name: _boot_id(node) for name, node in _simulated(api).items()}
     assert now == before
 
