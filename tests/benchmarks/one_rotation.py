@@ -7,13 +7,15 @@ process of its own; a third party asks all the time and sees the true end.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from unittest.mock import patch
 
+from figures import counted_requests, peak_megabytes
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.rest import RESTClientObject
 from labs import Lab, TrueEnd
@@ -34,27 +36,32 @@ def rotate(issuer: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def wait(issuer: str, way: str) -> dict[str, float]:
-    """The figures of one wait; ``returned`` is monotonic, which is the same for all processes of a machine."""
-    requests = []
+@contextlib.contextmanager
+def watching_refused() -> Iterator[None]:
+    """Play a cluster that does not let the caller watch."""
     real = RESTClientObject.request
 
     def request(self, method, url, **options):
-        if way == "poll" and "watch=true" in url:
+        if "watch=true" in url:
             raise ApiException(status=403, reason="not asked for")
-        requests.append(url)
         return real(self, method, url, **options)
 
-    begin = time.monotonic()
     with patch.object(RESTClientObject, "request", request):
+        yield
+
+
+def wait(issuer: str, way: str) -> dict[str, float]:
+    """The figures of one wait; ``returned`` is monotonic, which is the same for all processes of a machine."""
+    begin = time.monotonic()
+    with counted_requests() as requests, watching_refused() if way == "poll" else contextlib.nullcontext():
         result = run_module("kube_apiserver_rollout", kubeconfig=Lab().kubeconfig, issuer=issuer, **OPTIONS[way])
     returned = time.monotonic()
     assert result["rollout"]["complete"], result
     return {
         "seconds": returned - begin,
         "returned": returned,
-        "requests": len(requests),
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "requests": requests.total(),
+        "megabytes": peak_megabytes(),
     }
 
 
