@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help venv requirements demo test lint unit sanity system slow molecule lab-up lab-down lab-status lab-test soak bench build clean
+.PHONY: help venv requirements demo test ci lint unit sanity system slow molecule lab-up lab-down lab-status lab-test soak bench build clean
 
 BIN := .venv/bin
 LAB := PYTHONPATH=tests/lab $(BIN)/python -m lab
@@ -22,6 +22,9 @@ demo: venv ## the main playbook on a lab, from nothing to the report
 test: venv ## lint, unit, archive, sanity, lab, system, molecule
 	@$(BIN)/python scripts/stages.py
 
+ci: venv ## make test, and runs that are killed or meet random reaction times
+	@$(BIN)/python scripts/stages.py lint unit archive sanity random lab system molecule
+
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
 	@$(BIN)/python scripts/stages.py --keep-going lint
 
@@ -34,7 +37,7 @@ sanity: venv ## ansible-test sanity
 system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
 
-slow: venv ## what takes whole rollouts, restarts or kills, an hour and more (root)
+slow: venv ## random tests, and what takes whole rollouts and restarts of nodes, an hour and more (root)
 	@$(BIN)/python scripts/stages.py --keep-going slow random
 
 molecule: venv ## molecule scenarios on a lab (root)

@@ -61,6 +61,9 @@ class Stage:
 
 #: Tests at random moments; those of the group slow are deterministic.
 RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py tests/system/test_node_kills.py"
+#: Tests that restart nodes, the longest of all.
+NODES = " ".join(f"tests/system/test_node_{name}.py" for name in ("drain", "faults", "restart", "rotation", "traffic"))
+LEAVE_OUT = " ".join(f"--ignore={file}" for file in f"{RANDOM} {NODES}".split())
 #: Groups that run only when they are named: with `make slow`.
 EXTRA = {"random", "slow"}
 STAGES = [
@@ -86,15 +89,9 @@ STAGES = [
         has_lab=True,
         timeout_minutes=45,
     ),
-    Stage("slow", "lab-nodes", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
-    Stage(
-        "slow",
-        "slow",
-        f"pytest -q -m slow tests/system {' '.join(f'--ignore={f}' for f in RANDOM.split())}",
-        lane=1,
-        has_lab=True,
-        timeout_minutes=120,
-    ),
+    Stage("slow", "slow", f"pytest -q -m slow tests/system {LEAVE_OUT}", has_lab=True, timeout_minutes=120),
+    Stage("slow", "slow-lab", "pytest -q tests/lab/tests_real", lane=1, has_lab=True, timeout_minutes=45),
+    Stage("slow", "slow-nodes", f"pytest -q -m slow {NODES}", lane=1, has_lab=True, timeout_minutes=120),
 ]
 
 
