@@ -74,7 +74,7 @@ def test_systemctl_restarts_the_kubelet(running: Lab) -> None:
     before = running.run("exec", "worker-1", "pidof", "kubelet").stdout
     running.run("exec", "worker-1", "systemctl", "restart", "kubelet")
     eventually(
-        lambda: running.run("exec", "worker-1", "pidof", "kubelet", check=False).stdout.strip() not in ("", before), 20
+        lambda: running.run("exec", "worker-1", "pidof", "kubelet", check=False).stdout.strip() not in ("", before)
     )
 
 
