@@ -142,14 +142,9 @@ def _ready(lab: Lab, node: str) -> str:
     return next(str(c["status"]) for c in conditions if c["type"] == "Ready")
 
 
-def _reported_boot(lab: Lab, node: str) -> str | None:
-    found: list[str] = []
-
-    def gate() -> list[str]:
-        found.append(lab.api().get(f"/api/v1/nodes/{node}")["status"]["nodeInfo"]["bootID"])
-        return []
-
-    return None if gates.look(gate) else found[0]
+def _reported_boot(lab: Lab, node: str) -> str:
+    found: str = lab.api().get(f"/api/v1/nodes/{node}")["status"]["nodeInfo"]["bootID"]
+    return found
 
 
 def _restart(lab: Lab, node: str, boot_id: str | None = None, after: int = 10) -> str:
