@@ -33,7 +33,6 @@ from ._model import (
     caller_of,
     conditions_of,
     issuer_facts,
-    issuers_in_config,
     key_ids_of,
     latest_revision_of,
     owner_facts,
@@ -125,21 +124,9 @@ def read_revision_config(cluster: Cluster, revision: int) -> dict[str, Any] | No
     return parsed if isinstance(parsed, dict) else {}
 
 
-def read_revision_issuers(cluster: Cluster, revision: int) -> tuple[str, ...] | None:
-    """Return the issuer list of a revision, None when the revision is gone."""
-    config = read_revision_config(cluster, revision)
-    return None if config is None else issuers_in_config(config)
-
-
 def read_token_issuers(cluster: Cluster, probe: Probe, *, count: int) -> tuple[str, ...]:
     """Return the issuers that ``count`` new tokens name, each asked for over a new connection."""
-    claims = (
-        cluster.request_token_claims(
-            probe.service_account, probe.namespace, audience=PROBE_AUDIENCE, expiration_seconds=PROBE_SECONDS
-        )
-        for _number in range(count)
-    )
-    return tuple(c.get("iss", "") for c in claims)
+    return tuple(read_token(cluster, probe)[0] for _number in range(count))
 
 
 def read_token(cluster: Cluster, probe: Probe) -> tuple[str, str | None]:

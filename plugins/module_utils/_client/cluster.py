@@ -10,7 +10,8 @@ from __future__ import annotations
 import builtins
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -130,31 +131,15 @@ class Cluster:
         Each watch begins with the object as it is now, so that nothing is missed between two of them and no version can
         be too old to go on from. A watch that breaks or is refused is an ApiError: only reading anew can tell then.
         """
-        target = describe_target(kind, name, namespace)
-        seconds = max(1, math.ceil(timeout))
-        query = {"fieldSelector": f"metadata.name={name}", "watch": "true", "timeoutSeconds": seconds}
-        response = None
-        self._before_request(False)
-        try:
-            response = self._dynamic.request(
-                "get",
-                build_path(kind, None, namespace),
-                query_params=list(query.items()),
-                _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
-                serialize=False,
-            )
-            is_confirmed = False
-            for event in _read_events(response):
+        target, path = describe_target(kind, name, namespace), build_path(kind, None, namespace)
+        is_confirmed = False
+        with closing(self._watch(target, path, {"fieldSelector": f"metadata.name={name}"}, timeout)) as events:
+            for event in events:
                 changed = self._take_event(event, target)
                 version = changed["metadata"]["resourceVersion"]
                 if version != known_version and not _is_older(version, known_version):
                     return changed
                 is_confirmed = is_confirmed or version == known_version
-        except (libraries.ApiException, libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise self._explain("watch", target, error) from None
-        finally:
-            if response is not None:
-                response.close()
         if not is_confirmed:
             words = "the watch ended without a word"
             raise ApiError(verb="watch", target=target, host=self.host, status=0, words=words)
@@ -167,24 +152,26 @@ class Cluster:
 
         What has changed is for the next read to tell. A watch that breaks or is refused is an ApiError.
         """
-        target, seconds = describe_target(kind), max(1, math.ceil(timeout))
-        query = {
-            **_selectors(label_selector, field_selector),
-            "watch": "true",
-            "timeoutSeconds": seconds,
-            "resourceVersion": known_version,
-        }
+        query = {**_selectors(label_selector, field_selector), "resourceVersion": known_version}
+        with closing(self._watch(describe_target(kind), build_path(kind, None, None), query, timeout)) as events:
+            next(events, None)
+
+    def _watch(
+        self, target: str, path: str, query: Mapping[str, str], timeout: float
+    ) -> Generator[dict[str, Any], None, None]:
+        """Yield the events of a watch, which its server ends after ``timeout`` seconds."""
+        seconds = max(1, math.ceil(timeout))
         response = None
         self._before_request(False)
         try:
             response = self._dynamic.request(
                 "get",
-                build_path(kind, None, None),
-                query_params=list(query.items()),
+                path,
+                query_params=[*query.items(), ("watch", "true"), ("timeoutSeconds", seconds)],
                 _request_timeout=(REQUEST_TIMEOUT[0], seconds + WATCH_GRACE),
                 serialize=False,
             )
-            next(_read_events(response), None)
+            yield from _read_events(response)
         except (libraries.ApiException, libraries.urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._explain("watch", target, error) from None
         finally:
@@ -267,14 +254,6 @@ class Cluster:
             "deleteOptions": _delete_options(uid, grace_period),
         }
         self._request("evict", "post", "Pod", name, namespace, subresource="eviction", body=body)
-
-    def request_token_claims(
-        self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int
-    ) -> dict[str, Any]:
-        """Return the claims of a token made for this purpose, see request_token."""
-        return self.request_token(service_account, namespace, audience=audience, expiration_seconds=expiration_seconds)[
-            0
-        ]
 
     def request_token(
         self, service_account: str, namespace: str, *, audience: str, expiration_seconds: int

@@ -158,4 +158,3 @@ def test_of_a_new_token_the_claims_and_the_key_id_are_told():
     cluster = answering({"status": {"token": token}})
     found = cluster.request_token("default", "default", audience="x", expiration_seconds=600)
     assert found == ({"iss": "https://a.example"}, "k1")
-    assert cluster.request_token_claims("default", "default", audience="x", expiration_seconds=600) == found[0]

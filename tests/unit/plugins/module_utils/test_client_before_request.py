@@ -20,7 +20,7 @@ REQUESTS = {
     "question": (lambda c: c.create("SelfSubjectAccessReview", {}), False),
     "who am I": (lambda c: c.create("SelfSubjectReview", {}), False),
     "dry run": (lambda c: c.create("Pod", NAMED, "a", dry_run=True), False),
-    "token": (lambda c: c.request_token_claims("x", "a", audience="b", expiration_seconds=600), False),
+    "token": (lambda c: c.request_token("x", "a", audience="b", expiration_seconds=600), False),
     "exec": (lambda c: c.run_in_container("x", "a", "c", ["cut"]), False),
     "create": (lambda c: c.create("Pod", NAMED, "a"), True),
     "patch": (lambda c: c.merge_patch("Authentication", "cluster", {}), True),

@@ -133,10 +133,10 @@ class FakeCluster:
         assert self.pod["metadata"]["uid"] == uid
         self.pod["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
 
-    def request_token_claims(self, service_account, namespace, *, audience, expiration_seconds):
+    def request_token(self, service_account, namespace, *, audience, expiration_seconds):
         self.probes.append((service_account, namespace))
         self._maybe_fail("token")
-        return {"iss": self.issuer}
+        return {"iss": self.issuer}, None
 
     def run_in_container(self, pod, namespace, container, command):
         self.commands.append((pod, namespace, container, command))
@@ -379,7 +379,7 @@ def test_one_api_server_of_the_former_issuer_is_enough_to_refuse():
     cluster.put(ask())
     cluster.token_issuer = OLD
     answers = iter([NEW, NEW, OLD])
-    cluster.request_token_claims = lambda *args, **more: {"iss": next(answers)}
+    cluster.request_token = lambda *args, **more: ({"iss": next(answers)}, None)
     assert isinstance(run(cluster, recreate="when_issuer_changed"), Refused)
     assert cluster.writes == []
 
