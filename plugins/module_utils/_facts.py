@@ -149,12 +149,7 @@ def read_optional(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
 
 def read_degraded(cluster: Cluster) -> dict[str, Condition | None]:
     """Return the condition Degraded of every ClusterOperator; none where there are no operators or they may not be read."""
-    try:
-        return {o["metadata"]["name"]: conditions_of(o).get("Degraded") for o in cluster.list("ClusterOperator")}
-    except ApiError as error:
-        if error.is_missing_api or error.status == 403:
-            return {}
-        raise
+    return {o["metadata"]["name"]: conditions_of(o).get("Degraded") for o in _list_readable(cluster, "ClusterOperator")}
 
 
 def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Condition | None:
@@ -164,12 +159,7 @@ def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Co
 
 def read_pools(cluster: Cluster) -> dict[str, dict[str, Condition]]:
     """Return the conditions of each MachineConfigPool; none where there are no pools or they may not be read."""
-    try:
-        return {p["metadata"]["name"]: conditions_of(p) for p in cluster.list("MachineConfigPool")}
-    except ApiError as error:
-        if error.is_missing_api or error.status == 403:
-            return {}
-        raise
+    return {p["metadata"]["name"]: conditions_of(p) for p in _list_readable(cluster, "MachineConfigPool")}
 
 
 def read_caller(cluster: Cluster, *, with_token: bool = False) -> Caller:
@@ -316,10 +306,11 @@ def read_addresses(cluster: Cluster) -> dict[str, Address]:
 
 
 def _list_readable(cluster: Cluster, kind: str) -> list[dict[str, Any]]:
+    """Return all objects of a kind; none where the cluster has no such kind or it may not be read."""
     try:
         return list(cluster.list(kind))
     except ApiError as error:
-        if error.status == 403:
+        if error.is_missing_api or error.status == 403:
             return []
         raise
 

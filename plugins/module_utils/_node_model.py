@@ -73,7 +73,7 @@ class NodeFacts:
     mark: NodeMark | None = None
     #: What keeps the machine-config operator busy with the node; empty when nothing does.
     update: str = ""
-    #: Taints as (key, value, effect), and what pods may request: cpu in cores, memory in bytes, pods.
+    #: Taints as (key, value, effect), and what pods may request of each resource, as the API writes it.
     taints: tuple[tuple[str, str, str], ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)
 

@@ -45,15 +45,11 @@ class RecordStore:
 
     def read(self) -> RunRecord | None:
         """Return the record, None when there is none."""
-        found = self.cluster.get("ConfigMap", NAME, self.namespace)
-        self.version = found["metadata"]["resourceVersion"] if found else None
-        return parse_record(found, describe_target("ConfigMap", NAME, self.namespace))
+        return parse_record(self._read(), self._target)
 
     def read_nodes(self) -> NodeRecord | None:
         """Return the record of node restarts, None when there is none."""
-        found = self.cluster.get("ConfigMap", NAME, self.namespace)
-        self.version = found["metadata"]["resourceVersion"] if found else None
-        return parse_nodes(found, describe_target("ConfigMap", NAME, self.namespace))
+        return parse_nodes(self._read(), self._target)
 
     def write(self, record: RunRecord) -> None:
         """Write the record. That somebody else has written it meanwhile is an ApiError (409)."""
@@ -62,6 +58,15 @@ class RecordStore:
     def write_nodes(self, record: NodeRecord | None) -> None:
         """Write the record of node restarts, or remove it; the rest stays. ApiError (409) as for write."""
         self._write({NODES_KEY: None} if record is None else dump_nodes(record))
+
+    @property
+    def _target(self) -> str:
+        return describe_target("ConfigMap", NAME, self.namespace)
+
+    def _read(self) -> dict[str, Any] | None:
+        found = self.cluster.get("ConfigMap", NAME, self.namespace)
+        self.version = found["metadata"]["resourceVersion"] if found else None
+        return found
 
     def _write(self, data: Mapping[str, str | None]) -> None:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "labels": LABELS}, "data": data}

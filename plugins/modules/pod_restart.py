@@ -243,10 +243,8 @@ from ..module_utils._run import RecordStore
 
 
 def body(context: Context) -> dict[str, Any]:
-    run_id, store = (
-        context.params["run_id"],
-        RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"]),
-    )
+    run_id = context.params["run_id"]
+    store = RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"])
     nodes = retry(store.read_nodes, clock=context.clock) if run_id else None
     return renew_pods(
         context.cluster,
