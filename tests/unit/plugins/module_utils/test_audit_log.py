@@ -14,6 +14,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._audit_log 
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, WaitTimedOut
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.audit_log import GRAIN
+from clocks import FakeClock
 
 BEGIN = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
@@ -29,16 +30,6 @@ def lines(first, count, size=1000):
 
 def rotated(second):
     return f"audit-{BEGIN + timedelta(seconds=second):%Y-%m-%dT%H-%M-%S}.000.log"
-
-
-class FakeClock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class FakeNode:

@@ -13,22 +13,9 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._guard import Guard
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.lease import Holder
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run_lock import RunLock
+from clocks import FakeClock
 
 OPTIONS = WaitOptions(timeout=300, interval=2)
-
-
-class FakeClock:
-    def __init__(self):
-        self.now = 0.0
-        self.on_sleep = []
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-        for call in self.on_sleep:
-            call()
 
 
 def api_error(status, reason="x"):

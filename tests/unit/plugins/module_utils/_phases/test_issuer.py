@@ -11,19 +11,10 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Probe
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.issuer import apply_issuer, describe_issuer
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.issuer import DocumentOptions, IssuerRequest
+from clocks import FakeClock
 
 A, B, POISON = "https://a.example", "https://b.example", "http://x y"
 EXPIRY = "2026-11-23T07:00:00Z"
-
-
-class Clock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 def failure(status, reason="NotFound"):
@@ -124,7 +115,7 @@ SET, STATUS = ("Authentication", ""), ("KubeAPIServer", "status")
 
 def apply(cluster, wanted=B, check_mode=False, **more):
     request = IssuerRequest(wanted=wanted, documents=DocumentOptions(mode="skip"), **more)
-    return apply_issuer(cluster, request, check_mode=check_mode, clock=Clock())
+    return apply_issuer(cluster, request, check_mode=check_mode, clock=FakeClock())
 
 
 def test_the_one_field_is_written():
@@ -272,7 +263,7 @@ def test_without_openshift_the_place_is_told(microshift, words):
 def test_the_window_and_the_keys_are_told(keys, discovery, agree):
     cluster = FakeCluster(trusted=(A, B))
     cluster.keys, cluster.discovery = keys, discovery
-    found = describe_issuer(cluster, probe=Probe(), clock=Clock())
+    found = describe_issuer(cluster, probe=Probe(), clock=FakeClock())
     assert found["keys_agree"] is agree
     assert found["former"] == [{"name": B, "expires": EXPIRY, "seconds_left": 23 * 3600}]
     assert (found["next_rollout_at"], found["seconds_left"], found["read_at"]) == (
@@ -281,13 +272,13 @@ def test_the_window_and_the_keys_are_told(keys, discovery, agree):
         "2026-11-22T08:00:00Z",
     )
     assert (found["token_issuer"], found["token_key_id"], found["trusts_former"]) == (A, "k1", True)
-    assert describe_issuer(cluster, probe=None, clock=Clock())["keys_agree"] is None
+    assert describe_issuer(cluster, probe=None, clock=FakeClock())["keys_agree"] is None
 
 
 def test_a_release_without_former_issuers_is_told():
     cluster = FakeCluster()
     cluster.entries = []
-    found = describe_issuer(cluster, probe=None, clock=Clock())
+    found = describe_issuer(cluster, probe=None, clock=FakeClock())
     assert (found["trusts_former"], found["former"], found["next_rollout_at"]) == (False, [], None)
     cluster.observed, cluster.reacts = [A], False
     assert [f["check"] for f in apply(cluster, check_mode=True)["preflight"]] == ["trust"]
@@ -321,8 +312,8 @@ class Faltering(FakeCluster):
 @pytest.mark.parametrize("number", range(3, 8))
 def test_the_issuer_is_told_although_an_api_server_goes_away(number):
     cluster = Faltering(number)
-    assert describe_issuer(cluster, probe=None, clock=Clock()) == describe_issuer(
-        FakeCluster(), probe=None, clock=Clock()
+    assert describe_issuer(cluster, probe=None, clock=FakeClock()) == describe_issuer(
+        FakeCluster(), probe=None, clock=FakeClock()
     )
 
 
@@ -338,4 +329,4 @@ def test_a_cluster_that_never_answers_is_told_at_once():
     with pytest.raises(ApiError, match="no answer from h"):
         apply(Faltering(1))
     with pytest.raises(ApiError, match="no answer from h"):
-        describe_issuer(Faltering(1), probe=None, clock=Clock())
+        describe_issuer(Faltering(1), probe=None, clock=FakeClock())

@@ -21,6 +21,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import RenewalRequest
+from clocks import FakeClock
 
 FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
 PODS = yaml.safe_load((FIXTURES / "pods.yml").read_text())
@@ -39,20 +40,6 @@ def api_error(status, words="", *, reason="x", retry_after=None):
     return ApiError(
         verb="try", target="it", host="h", status=status, words=words, reason=reason, retry_after=retry_after
     )
-
-
-class FakeClock:
-    def __init__(self):
-        self.now = 0.0
-        self.on_sleep = []
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-        for call in self.on_sleep:
-            call()
 
 
 class FakeCluster:

@@ -28,6 +28,7 @@ from ansible_collections.bound_tokens.openshift.plugins.modules.projected_token_
     check,
     spec_of,
 )
+from clocks import FakeClock
 
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
 OLD, NEW = "https://old.example.com", "https://new.example.com"
@@ -40,19 +41,6 @@ def ask(**options):
 
 def api_error(status, words="no", verb="create", **more):
     return ApiError(verb=verb, target="pods demo/nginx", host="https://h", status=status, words=words, **more)
-
-
-class FakeClock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class FakeCluster:

@@ -16,6 +16,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_r
     dump_record,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
+from clocks import FakeClock
 
 ISSUER = "https://a.example.com"
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=timezone.utc)
@@ -96,11 +97,6 @@ class FakeCluster:
         if what in self.denied:
             words = f'User "u" cannot get {what}'
             raise ApiError(verb="get", target=what, host="h", status=403, words=words, reason="Forbidden")
-
-
-class FakeClock:
-    def monotonic(self):
-        return 0.0
 
 
 def search(cluster, **more):

@@ -13,6 +13,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.run import RunOffice, RunRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore, Run
+from clocks import FakeClock
 
 A, B, C = (f"https://{letter}.example.com" for letter in "abc")
 
@@ -23,16 +24,6 @@ def api_error(status, reason="x"):
 
 def fail(error):
     raise error
-
-
-class FakeClock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 class FakeCluster:
