@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -20,7 +19,6 @@ from node_runs import (
     busiest,
     check,
     is_cordoned,
-    make_whole,
     plan,
     read_record,
     restart,
@@ -30,14 +28,6 @@ pytestmark = pytest.mark.slow
 
 #: A moment later, so that the command that asks for it ends well.
 REBOOT = ["systemd-run", "--on-active=1", "systemctl", "reboot"]
-
-
-@pytest.fixture
-def whole(lab):
-    make_whole(lab)
-    lab.command("apply", "tests/demo/workloads.yml", stdout=subprocess.DEVNULL)
-    yield lab
-    make_whole(lab)
 
 
 def drain(lab, state, node, **more):

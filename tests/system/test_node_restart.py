@@ -3,21 +3,10 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 from interruptions import now, play
 from node_audit import find_writes
-from node_runs import Members, as_role, boot_ids, busiest, check, make_whole, plan, read_record, restart, set_cordon
-
-
-@pytest.fixture
-def whole(lab):
-    """A lab with some pods on its workers, in which nothing is wrong before and after."""
-    make_whole(lab)
-    lab.command("apply", "tests/demo/workloads.yml", stdout=subprocess.DEVNULL)
-    yield lab
-    make_whole(lab)
+from node_runs import Members, as_role, boot_ids, busiest, check, plan, read_record, restart, set_cordon
 
 
 def test_a_worker_restarts_as_check_mode_had_planned_without_changing_anything(whole):

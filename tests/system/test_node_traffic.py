@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from lab import apply, traffic
-from modules import run_module
+from node_runs import restart
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +28,7 @@ def test_no_request_fails_while_workers_restart(lab, has_budget):
     apply.apply_objects(lab.settings, workload(name, has_budget=has_budget))
     try:
         with traffic.Traffic(lab.settings, NAMESPACE, name) as asking:
-            result = run_module(
-                "node_restart",
-                kubeconfig=lab.kubeconfig,
-                nodes=WORKERS,
-                image="lab.local/shell:1",
-                delete_options={"delete_emptydir_data": True},
-                stable_seconds=1,
-            )
+            result = restart(lab, *WORKERS)
     finally:
         lab.api.request("DELETE", f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
     outcomes = {n["name"]: n["outcome"] for n in result["nodes"]}
