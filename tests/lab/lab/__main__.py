@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command: python -m lab up | check | down | status | logs | kubeconfig | apply | fault | mend | exec."""
+"""The command: python -m lab up|check|down|status|logs|kubeconfig|apply|fault|mend|simulate|exec."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import ssl
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+
+
+def timestamp() -> str:
+    """This moment as the API writes it."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class ApiError(Exception):

@@ -55,9 +55,8 @@ def crds_established(api: Api, names: Iterable[str]) -> list[str]:
 def served_by_all(settings: Settings, collections: Iterable[str]) -> list[str]:
     """Every API server answers for these collections. A server's first answer for a CRD's objects is often 429."""
     missing = []
-    for _unused in range(
-        2 * settings.master_count
-    ):  # each new client is a new connection, and the balancer gives servers turns
+    # each new client is a new connection, and the balancer gives servers turns
+    for _unused in range(2 * settings.master_count):
         api = Api(settings)
         for collection in collections:
             missing += look(lambda api=api, path=collection: [] if api.get(path) else [path])  # type: ignore[misc]

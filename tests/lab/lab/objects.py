@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import Any
 
 from . import images
+from .api import timestamp
 from .pki import KUBELET_CLIENT_GROUP
 from .settings import Settings
 from .shape import API_PORT, HUB_ADDRESS, WORKER_COUNT, Node
@@ -86,7 +86,7 @@ def node_labels(node: Node) -> dict[str, str]:
 def openshift(settings: Settings) -> list[Initial]:
     """The custom resources. The operator stand-in owns the kubeapiserver's status and observedConfig."""
     config = "/apis/config.openshift.io/v1"
-    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = timestamp()
     return [
         Initial(f"{config}/authentications", _resource("config.openshift.io/v1", "Authentication", "cluster", {})),
         Initial(

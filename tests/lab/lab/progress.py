@@ -9,6 +9,11 @@ from collections.abc import Callable
 Say = Callable[[str], None]
 
 
+def log(text: str) -> None:
+    """Prints a line of a program that runs beside the lab, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
 class Progress:
     """Prints lines such as `[  12.3 s] five nodes are Ready`."""
 

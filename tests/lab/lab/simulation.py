@@ -7,7 +7,6 @@ that only pods come to them that ask for it (`placement`).
 
 from __future__ import annotations
 
-import datetime
 import json
 import uuid
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import binaries, cache, gates, objects, versions
-from .api import Api, Object
+from .api import Api, Object, timestamp
 from .errors import LabError
 from .go import Go
 from .progress import Say
@@ -74,7 +73,7 @@ def simulate(settings: Settings, request: Request, say: Say, alive: Callable[[],
     if wanted:
         _start(settings, request, say)
     for index in range(request.pools):
-        pool = objects.pool(pool_name(index), 0, _now())
+        pool = objects.pool(pool_name(index), 0, timestamp())
         api.create_missing(pool.collection, pool.body)
     for each in sorted(wanted.keys() - present):
         api.request("POST", _NODES, node(wanted[each], request))
@@ -118,7 +117,7 @@ def kwok_command(settings: Settings, wanted: Wanted) -> list[str]:
 
 def node(index: int, request: Request) -> Object:
     """The object as its kubelet would have registered it."""
-    now = _now()
+    now = timestamp()
     labels = {
         LABEL: "true",
         "node-role.kubernetes.io/worker": "",
@@ -204,7 +203,3 @@ def _start(settings: Settings, request: Request, say: Say) -> None:
 
 def _file(settings: Settings) -> Path:
     return settings.run / "simulation.json"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,7 +8,6 @@ real restart pod compares, and it is the same for a second pod that comes too la
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import threading
 import time
@@ -17,7 +16,8 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from .api import STRATEGIC_MERGE, Api, ApiError, Object, Unreachable
+from .api import STRATEGIC_MERGE, Api, ApiError, Object, Unreachable, timestamp
+from .progress import log
 from .settings import Settings
 from .simulation import LABEL, RESTART_AFTER, RESTART_TAKES, conditions
 from .watching import follow
@@ -91,24 +91,24 @@ class Simulator:
                 if not obstacle:
                     self._under_way.add(name)
             if obstacle:
-                _say(f"{name}: no restart by {pod['metadata']['name']}: {obstacle}")
+                log(f"{name}: no restart by {pod['metadata']['name']}: {obstacle}")
                 return
             self._restart(api, path, node)
         except ApiError as error:
-            _say(f"{name}: given up: {error}")
+            log(f"{name}: given up: {error}")
         with self._lock:
             self._under_way.discard(name)
 
     def _restart(self, api: Api, path: str, node: Object) -> None:
         time.sleep(float(node["metadata"]["annotations"][RESTART_AFTER]))
-        gone = {"status": {"conditions": conditions("Unknown", _now())}}
+        gone = {"status": {"conditions": conditions("Unknown", timestamp())}}
         _persist(lambda: api.request("PATCH", f"{path}/status", gone, STRATEGIC_MERGE))
-        _say(f"{node['metadata']['name']}: gone")
+        log(f"{node['metadata']['name']}: gone")
         down = time.monotonic()
         while not self._is_over(api, path, down):
             time.sleep(0.5)
         self._boot(api, path)
-        _say(f"{node['metadata']['name']}: back")
+        log(f"{node['metadata']['name']}: back")
 
     def _is_over(self, api: Api, path: str, down: float) -> bool:
         takes = _persist(lambda: api.get(path))["metadata"]["annotations"][RESTART_TAKES]
@@ -120,7 +120,7 @@ class Simulator:
         return left < 0.5
 
     def _boot(self, api: Api, path: str) -> None:
-        now = _now()
+        now = timestamp()
         status = {"nodeInfo": {"bootID": str(uuid.uuid4())}, "conditions": conditions("True", now)}
         _persist(lambda: api.request("PATCH", f"{path}/status", {"status": status}, STRATEGIC_MERGE))
         name = path.rpartition("/")[2]
@@ -140,14 +140,6 @@ def _persist(request: Callable[[], _Answer]) -> _Answer:
         except Unreachable:
             pass
         time.sleep(0.3)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def main() -> None:

@@ -143,8 +143,6 @@ class Client:
 
     def run(self, kept: int) -> None:
         """Sends half of the rate over new connections and half over so many kept ones, until told to stop."""
-        while not self._endpoints.next() and not self.stop.wait(0.05):
-            pass
         loops = [threading.Thread(target=self._loop, args=(_NEW, self._interval))]
         loops += [threading.Thread(target=self._loop, args=(_KEPT, self._interval * kept)) for _unused in range(kept)]
         for loop in loops:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import ssl
 import threading
 import time
@@ -13,7 +12,8 @@ from typing import Any
 
 import urllib3
 
-from ..api import Api, ApiError, Unreachable
+from ..api import Api, ApiError, Unreachable, timestamp
+from ..progress import log
 from ..settings import Settings
 from ..watching import follow
 from . import etcd, guards, pools
@@ -91,7 +91,7 @@ class StandIns:
             for task in (*watched, *due):
                 problem = _attempt(task)
                 if problem and problem != problems.get(task.__name__):
-                    _say(f"{task.__name__}: {problem}")
+                    log(f"{task.__name__}: {problem}")
                 problems[task.__name__] = problem
             if due:
                 asked = time.monotonic()
@@ -99,10 +99,10 @@ class StandIns:
 
     def _tend_pools(self) -> None:
         nodes = self._copies.all("/api/v1/nodes")
-        for write in self._pools.decide(self._copies.all(pools.POOLS), nodes.values(), time.monotonic(), _now()):
+        for write in self._pools.decide(self._copies.all(pools.POOLS), nodes.values(), time.monotonic(), timestamp()):
             answer = self._api.merge(write.path, write.body)
             self._copies.put(pools.POOLS if write.path.startswith(pools.POOLS) else "/api/v1/nodes", answer)
-            _say(write.note)
+            log(write.note)
         degraded = [
             f"{name} ({condition['message']})"
             for name, pool in sorted(self._copies.all(pools.POOLS).items())
@@ -120,7 +120,7 @@ class StandIns:
                 self._api.create_missing(f"/apis/policy/v1/namespaces/{guard.namespace}/poddisruptionbudgets", budget)
             for pod in missing:
                 self._api.create_missing(_pods(guard), pod)
-                _say(f"pod {pod['metadata']['name']} created")
+                log(f"pod {pod['metadata']['name']} created")
             for name in ended:
                 self._api.request("DELETE", f"{_pods(guard)}/{name}")
 
@@ -150,7 +150,7 @@ class StandIns:
 
     def _put_conditions(self, path: str, wanted: list[Object]) -> None:
         before = self._api.get(path).get("status", {}).get("conditions", [])
-        merged = pools.merge_conditions(before, wanted, _now())
+        merged = pools.merge_conditions(before, wanted, timestamp())
         if merged != before:
             self._api.merge(path, {"status": {"conditions": merged}})
 
@@ -166,14 +166,6 @@ def _attempt(task: Callable[[], None]) -> str:
     except (ApiError, Unreachable) as problem:
         return str(problem)
     return ""
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def main() -> None:
