@@ -85,6 +85,10 @@ class FakeServer:
         return self.lease["spec"].get("holderIdentity")
 
 
+#: The work of the thread, which the fixture takes away.
+KEEP = RunLock._keep
+
+
 @pytest.fixture
 def clock():
     return FakeClock()
@@ -259,6 +263,25 @@ def test_a_lease_is_not_waited_for_when_nobody_waits_for_us(server, clock, lock)
     with pytest.raises(ParentGone):
         orphan.acquire(OPTIONS)
     assert (clock.now, server.version) == (10, version)
+
+
+def test_a_lease_is_kept_while_somebody_waits_for_us(server, lock, monkeypatch):
+    monkeypatch.setattr(_run_lock, "RENEW_SECONDS", 0)
+    mine, looks = lock("r1"), iter([None, None, None, ParentGone("gone")])
+    mine.acquire(OPTIONS)
+    version = server.version
+
+    def require_parent():
+        if gone := next(looks):
+            raise gone
+
+    mine.require_parent = require_parent
+    server.faults = [api_error(503)]
+    server.before_write = [*[lambda: None] * 5, lambda: pytest.fail("it goes on for nobody")]
+    KEEP(mine)
+    assert server.version == version + 2, "an API server that is away for a moment ends nothing"
+    mine.release()
+    KEEP(mine)  # ends without asking anybody
 
 
 def test_an_api_server_that_stays_away_is_given_up(server, lock):
