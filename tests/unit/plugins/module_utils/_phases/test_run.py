@@ -228,6 +228,18 @@ def test_a_write_whose_answer_was_lost_is_done_once(cluster, office, fault):
     assert office.show()["run"]["namespaces"][0]["planned"] == 5
 
 
+def test_a_record_that_was_written_meanwhile_is_written_all_the_same_unless_it_is_another_runs(cluster, office):
+    office.begin(request(), check_mode=False)
+    run = resume(cluster)
+    resume(cluster).save(run.record)
+    run.note(namespaces(5))
+    assert office.show()["run"]["namespaces"][0]["planned"] == 5
+    office.begin(request(C, new_id="newer", take_over=True), check_mode=False)
+    with pytest.raises(CollectionError, match="the record is of the run newer"):
+        run.save(run.record)
+    assert office.show()["run"]["run_id"] == "newer"
+
+
 def test_all_missing_permissions_are_told_at_once(cluster, office):
     cluster.denied = {("create", "leases"), ("patch", "configmaps"), ("create", "namespaces")}
     with pytest.raises(Refused) as refusal:
@@ -265,6 +277,18 @@ def test_progress_is_noted_every_few_seconds_at_most(cluster, office):
         run.note(namespaces(5, renewed))
     assert cluster.writes == writes + 2
     assert office.show()["run"]["namespaces"][0]["renewed"] == 3
+
+
+def test_what_is_under_way_is_told(office):
+    office.begin(request(), check_mode=False)
+    shown = office.show()
+    assert shown["reason"] == "Found"
+    assert shown["explanation"].startswith(
+        f"The run new to the issuer {B} by me@here is not finished (phase issuer, last heard of "
+    )
+    office.finish("new", check_mode=False)
+    shown = office.show()
+    assert (shown["reason"], shown["explanation"]) == ("Found", "No run is under way.")
 
 
 def test_nothing_is_shown_where_there_is_nothing(office):
