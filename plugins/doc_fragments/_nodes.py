@@ -157,7 +157,7 @@ options:
     type: str
   deadline:
     description:
-      - The moment after which no node is begun any more, in ISO 8601.
+      - The moment after which no node is begun any more, such as V(2026-11-22T05:00:00Z).
     type: str
   wait_sleep:
     description:

@@ -85,7 +85,7 @@ run_id:
   type: str
   sample: 20261122-075532-3fa2b1
 batches:
-  description: The nodes to work on, as a list of one list; empty when nothing is to be done.
+  description: The nodes to work on, batch by batch; empty when nothing is to be done.
   returned: success, and on failure once the plan was made
   type: list
   elements: list
