@@ -158,7 +158,7 @@ namespaces:
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NoOwner), V(RunsToCompletion).
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion).
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:

@@ -16,8 +16,8 @@ description:
     the address is that of a node, which host-network pods and processes of the node share. Some networks let all pods of a node
     appear with the address of the node.
   - A client is in a loop when it was refused in at least O(loop_minutes) different minutes, never pausing for longer than
-    O(loop_pause) minutes, and when it goes on, which is when it has not been silent for longer than twice its longest pause (but
-    10 minutes are always allowed). Some refused requests, as of a person with an expired login, are no loop.
+    O(loop_pause) minutes, its silence since included, and when it goes on, which is when it has not been silent for longer than
+    twice its longest pause, or than 10 minutes. Some refused requests, as of a person with an expired login, are no loop.
   - What happened between the first API server's taking over of the issuer and O(since) is held against nobody, since API servers
     refuse each other's tokens then. When the record of the run tells that time, clients that were refused in the hour
     before it too are told apart, since their failing is none of the change's.

@@ -16,7 +16,7 @@ description:
   - Two runs never work at once. A module that is given the O(run_id) holds the lease C(bound-tokens-run) while it
     works, and renews it every 15 seconds. A lease that has not been renewed for 60 seconds, observed on the clock of
     the machine that watches, may be taken; so after a kill the next run waits for up to a minute.
-  - The namespace is created when it is missing. It, and the record of the last run, stay until another run begins.
+  - The namespace is created when it is missing, and stays. The record of the last run stays until another one begins.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._run

@@ -172,9 +172,10 @@ def is_loop(minutes: Sequence[int], until: int, request: RejectionRequest) -> bo
     """Tell whether a client that was refused in these minutes, in order, is in a loop at the minute ``until``.
 
     It was refused in at least ``loop_minutes`` different minutes without ever pausing for longer than ``loop_pause``
-    minutes, and it goes on: its silence since is not longer than twice its longest pause (but at least 10 minutes). Minutes
-    are counted and not requests, since one command or one start of a program makes many requests at once. A crash loop
-    pauses for 5 minutes, a controller's queue for 17, and a job that is started every hour for an hour.
+    minutes, and it goes on: its silence since is not longer than that either, nor than twice its longest pause or 10
+    minutes, whichever is more. Minutes are counted and not requests, since one command or one start of a program makes many
+    requests at once. A crash loop pauses for 5 minutes, a controller's queue for 17, and a job that is started every hour
+    for an hour.
     """
     if not minutes:
         return False
