@@ -8,7 +8,6 @@ import http.server
 import ipaddress
 import json
 import ssl
-import threading
 import time
 
 import pytest
@@ -22,6 +21,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.prefl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from servers import QuietServer, serving
 
 
 def write_certificate(folder):
@@ -64,11 +64,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Quiet(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        """A client that hangs up is what some of the tests are about."""
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     return write_certificate(tmp_path_factory.mktemp("tls"))
@@ -79,18 +74,14 @@ def site(certificate, monkeypatch):
     """A server with answers to fill in; its address and the file of its authority."""
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    server = Quiet(("127.0.0.1", 0), Handler)
+    server = QuietServer(Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.answers, server.asked = {}, []
     server.url, server.ca = f"https://127.0.0.1:{server.server_port}", str(certificate[0])
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(server):
+        yield server
 
 
 def fetch(site, path, **more):
@@ -265,17 +256,11 @@ def test_an_address_without_encryption_is_asked_through_its_own_proxy(site, monk
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(CollectionError, match="refused"):
         probe(site)
-    plain = Quiet(("127.0.0.1", 0), Handler)
+    plain = QuietServer(Handler)
     plain.answers, plain.asked = {"/": (200, {}, b"")}, []
-    thread = threading.Thread(target=plain.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with serving(plain):
         url = f"http://127.0.0.1:{plain.server_port}/"
         assert fetch_status(url, ca_cert=None, validate_certs=True, timeout=5) == 200
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
         with pytest.raises(CollectionError, match="refused"):
             fetch_status(url, ca_cert=None, validate_certs=True, timeout=5)
-    finally:
-        plain.shutdown()
-        plain.server_close()
-        thread.join()

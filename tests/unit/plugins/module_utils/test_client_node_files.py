@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.node_files import PIECE, find_names
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
+from servers import QuietServer, serving
 
 #: As kubelets of Kubernetes 1.34 answer, with names that need escaping.
 PAGE = b"""<!doctype html>
@@ -75,22 +75,13 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Quiet(ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        """A client that hangs up has heard enough."""
-
-
 @pytest.fixture
 def server():
-    found = Quiet(("127.0.0.1", 0), Handler)
-    found.daemon_threads, found.asked, found.mode = True, [], ""
+    found = QuietServer(Handler)
+    found.asked, found.mode = [], ""
     found.files = {"x/": PAGE, "x/audit.log": b"0123456789", "x/empty.log": b""}
-    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-    thread.start()
-    yield found
-    found.shutdown()
-    thread.join()
-    found.server_close()
+    with serving(found):
+        yield found
 
 
 @pytest.fixture

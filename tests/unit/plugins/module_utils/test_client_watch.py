@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,6 +13,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._client imp
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
+from servers import QuietServer, serving
 
 
 def event(kind, version):
@@ -61,14 +61,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.daemon_threads, found.asked = True, []
-    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
-    thread.start()
-    yield found
-    found.shutdown()
-    thread.join()
-    found.server_close()
+    found = QuietServer(Handler)
+    found.asked = []
+    with serving(found):
+        yield found
 
 
 def watch(server, script, *, timeout=0.5):

@@ -564,7 +564,6 @@ def test_a_node_that_somebody_uncordons_is_cordoned_again():
         if "may not go yet" in line and len(said) < 8:
             merge(cluster.objects["Node"][None, "w0"], {"spec": {"unschedulable": None}})
 
-    cluster.say = uncordon
     run(cluster, names=("w0",), say=uncordon)
     assert "w0 was uncordoned by somebody else and is cordoned again" in said
     assert cluster.restarts == {"w0": 1}
