@@ -46,7 +46,7 @@ class RejectionSearch:
         nodes, until, record = retry(self._look, clock=self.clock)
         window = self._choose_window(record)
         if window is None:
-            return _describe_unknown(until)
+            return _describe(_know_nothing(), None, until, ())
         with ThreadPoolExecutor(max_workers=MAX_PARALLEL) as pool:
             logs = list(pool.map(lambda node: self._read(node, window), nodes))
         verdict = judge_rejections(
@@ -57,7 +57,7 @@ class RejectionSearch:
             profile=retry(lambda: read_audit_profile(self.cluster), clock=self.clock),
             request=self.request,
         )
-        return _describe(verdict, window, until, logs)
+        return _describe(verdict, window.since, until, logs)
 
     def _look(self) -> tuple[list[str], datetime, RunRecord | None]:
         """Return the control-plane nodes, the time on an API server's clock, and the record of the last run."""
@@ -103,11 +103,13 @@ class RejectionSearch:
         return ServerLog(name=node, found=found, clients=tally.clients)
 
 
-def _describe(verdict: RejectionVerdict, window: Window, until: datetime, logs: Sequence[ServerLog]) -> dict[str, Any]:
+def _describe(
+    verdict: RejectionVerdict, since: datetime | None, until: datetime, logs: Sequence[ServerLog]
+) -> dict[str, Any]:
     servers = [
         {
             "name": log.name,
-            "covered_since": format_time(log.found.begins and max(log.found.begins, window.since))
+            "covered_since": format_time(since and log.found.begins and max(log.found.begins, since))
             if log.found
             else None,
             "covered_until": format_time(log.found.ends) if log.found else None,
@@ -118,7 +120,7 @@ def _describe(verdict: RejectionVerdict, window: Window, until: datetime, logs: 
     return {
         "changed": False,
         "rejected_requests": {
-            "since": format_time(window.since),
+            "since": format_time(since),
             "until": format_time(until),
             "in_loop": verdict.in_loop,
             "clients": list(verdict.clients),
@@ -129,17 +131,7 @@ def _describe(verdict: RejectionVerdict, window: Window, until: datetime, logs: 
     }
 
 
-def _describe_unknown(until: datetime) -> dict[str, Any]:
+def _know_nothing() -> RejectionVerdict:
     problem = "neither since nor the record of a finished rollout tells from when on to look"
-    return {
-        "changed": False,
-        "rejected_requests": {
-            "since": None,
-            "until": format_time(until),
-            "in_loop": None,
-            "clients": [],
-            "servers": [],
-            "problems": [problem],
-        },
-        "explanation": f"Whether anything is refused with 401 in a loop is unknown, because {problem}.",
-    }
+    message = f"Whether anything is refused with 401 in a loop is unknown, because {problem}."
+    return RejectionVerdict(in_loop=None, clients=(), problems=(problem,), message=message)
