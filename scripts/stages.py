@@ -64,7 +64,7 @@ RANDOM = "tests/system/test_interruptions.py tests/system/test_wait_random.py te
 #: Tests that restart nodes, the longest of all.
 NODES = " ".join(f"tests/system/test_node_{name}.py" for name in ("drain", "faults", "restart", "rotation", "traffic"))
 LEAVE_OUT = " ".join(f"--ignore={file}" for file in f"{RANDOM} {NODES}".split())
-#: Groups that run only when they are named: with `make slow`.
+#: Groups that run only when they are named, as `make ci` and `make slow` do.
 EXTRA = {"random", "slow"}
 STAGES = [
     Stage("lint", "ruff", "ruff check . && ruff format --check ."),
@@ -211,7 +211,7 @@ def summarize(results: Iterable[str], seconds: float) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep-going", action="store_true", help="run the other stages after a failure")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups, default all")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="only these groups, default all but random and slow")
     arguments = parser.parse_args()
     groups = {stage.group for stage in STAGES}
     if unknown := set(arguments.groups) - groups:
