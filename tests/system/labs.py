@@ -35,6 +35,17 @@ print(json.dumps(found))
 """
 
 
+def eventually(look, timeout=240):
+    """What ``look`` returns as soon as that is true; while API servers restart it may raise."""
+    deadline = time.monotonic() + timeout
+    while True:
+        with contextlib.suppress(ApiError, Unreachable):
+            if found := look():
+                return found
+        assert time.monotonic() < deadline, f"not within {timeout} s"
+        time.sleep(0.2)
+
+
 class PatientApi(Api):
     """Bears API servers that are being restarted, as a person would, with requests that may be sent twice."""
 

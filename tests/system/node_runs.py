@@ -7,11 +7,11 @@ import contextlib
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 
 from lab import cluster, faults
-from lab.api import ApiError, Unreachable
+from lab.api import ApiError
+from labs import eventually
 from modules import run_module
 from node_audit import MARK, RESTART_NAMESPACE, Plan, find_violations, read_deeds
 
@@ -42,17 +42,6 @@ with ThreadPoolExecutor(len(addresses)) as pool:
     while True:
         print(sum(pool.map(lives, addresses)), flush=True)
 """
-
-
-def eventually(look, timeout=240):
-    """What ``look`` returns as soon as that is true; while API servers restart it may raise."""
-    deadline = time.monotonic() + timeout
-    while True:
-        with contextlib.suppress(ApiError, Unreachable):
-            if found := look():
-                return found
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.2)
 
 
 def nodes(lab):

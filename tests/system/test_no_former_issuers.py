@@ -7,10 +7,10 @@ import os
 from dataclasses import replace
 
 import pytest
+from issuers import fresh, new_token, set_issuer, try_token, wait
 from lab.settings import Settings
 from labs import free_port, running_lab
 from modules import run_module
-from test_trusted import fresh, new_token, set_issuer, try_token, wait
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,13 @@ import subprocess
 
 import pytest
 from interruptions import now, play
+from labs import eventually
 from node_audit import find_writes
 from node_runs import (
     OPTIONS,
     as_role,
     boot_ids,
     check,
-    eventually,
     is_cordoned,
     make_whole,
     plan,

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 from interruptions import now, play
+from issuers import fresh
 from node_runs import Members, as_role, boot_ids, check, make_whole, plan, read_record
-from test_wait import fresh
 
 pytestmark = pytest.mark.slow
 

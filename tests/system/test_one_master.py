@@ -13,12 +13,12 @@ from dataclasses import replace
 
 import pytest
 from interruptions import check, now, old_pods, rotate
+from issuers import fresh, set_issuer, wait
 from lab.api import Api
 from lab.boxes import cut_power
 from lab.settings import Settings
-from labs import free_port, running_lab
+from labs import eventually, free_port, running_lab
 from modules import run_module
-from test_trusted import eventually, fresh, set_issuer, wait
 
 pytestmark = pytest.mark.slow
 

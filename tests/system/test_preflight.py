@@ -7,9 +7,10 @@ import contextlib
 import time
 
 import pytest
+from issuers import new_token
 from lab.standins.pools import FAILS, STATE
+from labs import KUBE_APISERVER
 from modules import run_module
-from test_trusted import OPERATOR, new_token
 
 CONFIG = "/apis/config.openshift.io/v1"
 POOL = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker"
@@ -113,7 +114,7 @@ def wait_for_pool(lab, kind, status):
 def test_an_override_of_the_issuer(lab):
     arguments = {"apiServerArguments": {"service-account-issuer": ["https://override.example"]}}
     back = {"spec": {"unsupportedConfigOverrides": None}}
-    with changed(lab, OPERATOR, {"spec": {"unsupportedConfigOverrides": arguments}}, back):
+    with changed(lab, KUBE_APISERVER, {"spec": {"unsupportedConfigOverrides": arguments}}, back):
         [(blocking, message)] = found(look(lab), "overrides")
         assert blocking
         assert "sets apiServerArguments.service-account-issuer, which wins" in message

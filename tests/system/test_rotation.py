@@ -7,7 +7,7 @@ import json
 import subprocess
 
 import pytest
-from test_trusted import at_rest, fresh, new_token, trusted, try_token
+from issuers import at_rest, fresh, new_token, trusted, try_token
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from interruptions import later, now, old_pods, read_deeds, read_requests, rotate
+from issuers import at_rest, fresh, new_token, set_issuer, trusted, try_token, wait
+from labs import eventually
 from modules import run_module
-from test_trusted import at_rest, eventually, fresh, new_token, set_issuer, trusted, try_token, wait
 
 pytestmark = pytest.mark.slow
 

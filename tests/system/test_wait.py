@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import time
-
+from issuers import fresh
 from modules import run_module
-
-
-def fresh(name):
-    return f"https://{name}-{time.time_ns()}.example.test"
 
 
 def wait(lab, issuer, **more):

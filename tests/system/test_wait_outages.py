@@ -9,8 +9,8 @@ import time
 from contextlib import contextmanager, suppress
 
 import pytest
+from issuers import fresh
 from modules import run_module
-from test_wait import fresh
 
 pytestmark = pytest.mark.slow
 

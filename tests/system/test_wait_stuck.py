@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
+from issuers import fresh
 from modules import run_module
-from test_wait import fresh, wait
+from test_wait import wait
 
 pytestmark = pytest.mark.slow
 
