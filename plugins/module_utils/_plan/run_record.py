@@ -85,9 +85,9 @@ class RunRecord:
 
 
 def _describe_age(seconds: float) -> str:
-    for unit, length in (("days", 172800), ("hours", 7200), ("minutes", 120)):
-        if seconds >= length:
-            return f"{seconds // {'days': 86400, 'hours': 3600, 'minutes': 60}[unit]:.0f} {unit}"
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
     return f"{max(0, seconds):.0f} seconds"
 
 
