@@ -83,8 +83,7 @@ def unhealthy(settings: Settings) -> list[str]:
     if not without_nodes.plan(settings):
         checks += [lambda: gates.nodes_ready(api, settings), lambda: gates.static_pods_ready(api, settings)]
         checks.append(lambda: gates.standins_reported(api, settings))
-        if supervisor.operator_exists():
-            checks.append(lambda: gates.operator_reported(api, settings))
+        checks.append(lambda: gates.operator_reported(api, settings))
     return [missing for check in checks for missing in gates.look(check)]
 
 
@@ -185,8 +184,7 @@ def _settle(settings: Settings, say: Say) -> None:
     gates.look(served_by_all)  # to be asked once is what makes a server prepare its answers
     wait("all static pods are Ready", lambda: gates.static_pods_ready(api, settings))
     wait("every API server serves OpenShift's objects", served_by_all, 60)
-    if supervisor.operator_exists():
-        wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api, settings))
+    wait("the operator stand-in has reported its revision", lambda: gates.operator_reported(api, settings))
     wait("pools and guards are as they shall be", lambda: gates.standins_reported(api, settings))
 
 

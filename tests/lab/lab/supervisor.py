@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import fcntl
 import functools
-import importlib.util
 import logging
 import os
 import signal
@@ -166,9 +165,6 @@ def _balancer_command(settings: Settings, listeners: Sequence[socket.socket], se
 
 async def _keep_operator(settings: Settings, children: _Children) -> None:
     """The operator stand-in runs from the moment the API holds the lab's objects."""
-    if not operator_exists():
-        log.info("there is no operator stand-in")
-        await asyncio.Event().wait()
     while not settings.bootstrapped.exists():
         await asyncio.sleep(0.1)
     command = [sys.executable, "-m", "lab.operator", "--kubeconfig", str(settings.kubeconfig)]
@@ -192,14 +188,6 @@ async def _keep_simulation(settings: Settings, children: _Children) -> None:
     await asyncio.gather(
         children.keep("kwok", simulation.kwok_command(settings, wanted)), children.keep("simulator", simulator)
     )
-
-
-def operator_exists() -> bool:
-    """The stand-in for the kube-apiserver operator is a package beside this module."""
-    try:
-        return importlib.util.find_spec("lab.operator.__main__") is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def main() -> None:

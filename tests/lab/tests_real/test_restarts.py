@@ -71,7 +71,7 @@ def test_systemd_run_outlives_its_pod_and_refuses_a_name_twice(running: Lab) -> 
 
 
 def test_systemctl_restarts_the_kubelet(running: Lab) -> None:
-    before = running.run("exec", "worker-1", "pidof", "kubelet").stdout
+    before = running.run("exec", "worker-1", "pidof", "kubelet").stdout.strip()
     running.run("exec", "worker-1", "systemctl", "restart", "kubelet")
     eventually(
         lambda: running.run("exec", "worker-1", "pidof", "kubelet", check=False).stdout.strip() not in ("", before)
