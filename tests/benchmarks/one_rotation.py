@@ -53,7 +53,10 @@ def watching_refused() -> Iterator[None]:
 def wait(issuer: str, way: str) -> dict[str, float]:
     """The figures of one wait; ``returned`` is monotonic, which is the same for all processes of a machine."""
     begin = time.monotonic()
-    with counted_requests() as requests, watching_refused() if way == "poll" else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        requests = stack.enter_context(counted_requests())
+        if way == "poll":
+            stack.enter_context(watching_refused())
         result = run_module("kube_apiserver_rollout", kubeconfig=Lab().kubeconfig, issuer=issuer, **OPTIONS[way])
     returned = time.monotonic()
     assert result["rollout"]["complete"], result
