@@ -14,7 +14,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_mounted_claims, read_token_issuers, read_wanted_issuer
+from .._facts import read_caller, read_mounted_claims, read_token_issuers, read_wanted_issuer
 from .._model import Outcome, Probe
 from .._plan.projected_token import (
     PodPlan,
@@ -320,6 +320,7 @@ def apply_pod(
         plan = _make_plan(work, check_mode=check_mode)
         found, former_issuer = work.pod, (work.claims or {}).get("iss")
         if plan.is_change:
+            retry(lambda: spare_own_pod(cluster, found), clock=clock)
             retry(work.require_service_account, clock=clock)
         if plan.is_change and not check_mode:
             _carry_out(work, plan, found)
@@ -358,6 +359,16 @@ def _make_plan(work: PodWork, *, check_mode: bool) -> PodPlan:
     return plan
 
 
+def spare_own_pod(cluster: Cluster, found: Object | None) -> None:
+    """Return when ``found``, which is to go, is not the pod that our own token is bound to. Raises Refused: the run would end."""
+    if found is not None and read_caller(cluster).pod_uid == found["metadata"]["uid"]:
+        metadata = found["metadata"]
+        raise Refused(
+            f"The pod {metadata['namespace']}/{metadata['name']} was left as it is, because this run has its credentials in it "
+            "and would end with it; run it from elsewhere."
+        )
+
+
 def _carry_out(work: PodWork, plan: PodPlan, found: Object | None) -> None:
     if plan.action == "recreate" and found is not None:
         work.recreate(found)
@@ -380,6 +391,8 @@ def remove_pod(
     try:
         if plan.action == "refuse":
             raise Refused(plan.message)
+        if plan.is_change:
+            retry(lambda: spare_own_pod(cluster, found), clock=clock)
         if found is not None and not check_mode:
             if request.wait:
                 work.wait_until_gone(found)

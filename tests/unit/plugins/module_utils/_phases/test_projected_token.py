@@ -57,6 +57,7 @@ class FakeCluster:
         self.claims = {}
         self.lifetime = None
         self.writes, self.commands, self.probes = [], [], []
+        self.own_uid = ""
         self.errors = {}
         self.uids = itertools.count(1)
 
@@ -102,6 +103,8 @@ class FakeCluster:
         return {"spec": {"serviceAccountIssuer": self.spec_issuer}}
 
     def create(self, kind, body, namespace=None, *, dry_run=False):
+        if kind == "SelfSubjectReview":
+            return {"status": {"userInfo": {"extra": {"authentication.kubernetes.io/pod-uid": [self.own_uid]}}}}
         assert (kind, namespace) == ("Pod", "demo")
         deed = "try" if dry_run else "create"
         self.writes.append(deed)
@@ -321,6 +324,19 @@ def test_a_token_of_a_former_issuer_is_replaced_on_request_only():
     assert result["pod"]["claims"]["iss"] == NEW
     assert (result["diff"]["before"]["issuer"], result["diff"]["after"]["issuer"]) == (OLD, NEW)
     assert run(cluster, recreate="when_issuer_changed")["changed"] is False
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_pod_in_which_the_run_has_its_credentials_is_left_as_it_is(check_mode):
+    cluster = FakeCluster()
+    cluster.own_uid = cluster.put(ask())["metadata"]["uid"]
+    cluster.token_issuer = OLD
+    words = "The pod demo/nginx was left as it is, because this run has its credentials in it and would end with it"
+    refused = run(cluster, recreate="when_issuer_changed", issuer=NEW, check_mode=check_mode)
+    assert words in refused.message
+    assert words in remove(cluster, check_mode=check_mode).message
+    assert cluster.writes == []
+    assert run(cluster, recreate="when_issuer_changed", issuer=OLD)["action"] == "kept"
 
 
 def test_the_issuer_is_the_clusters_unless_one_is_given():
