@@ -21,6 +21,8 @@ options:
   take_over:
     description:
       - Whether to go on with what another run has begun and not finished, with its nodes and its cordons.
+      - Nodes that the other run has restarted are not restarted again, unless O(run_id) is that of a rotation whose rollout of
+        the kube-apiservers ended after that.
     type: bool
     default: false
   delete_options:
@@ -65,6 +67,8 @@ options:
   allow_disruption:
     description:
       - Whether more may be interrupted than asked for, see O(delete_options).
+      - Also whether a node may be emptied or restarted that this run itself has its credentials on, in a pod. The run ends with
+        that pod, and another one goes on where it stopped.
     type: bool
     default: false
   gates:
@@ -138,14 +142,15 @@ options:
     default: 10
   skip_gates:
     description:
-      - Gates that are not looked at.
+      - Gates that are not looked at. Nodes that are put back wait for none.
       - V(operators) - every ClusterOperator is available, neither progressing nor degraded, unless it was so at the start.
       - V(etcd) - before a control-plane node, etcd and the kube-apiservers can do without one more.
-      - V(pools) - no pool is degraded, and no node is being updated by the machine-config operator.
+      - V(pools) - no pool is degraded, and no node is being updated by the machine-config operator. Without it such a node is
+        restarted and put back, too.
       - V(budgets) - the disruption budgets that were satisfied at the start are so again.
       - V(update) - the cluster is not being updated.
       - V(rollout) - no rollout of the kube-apiservers runs.
-      - V(room) - no more nodes of a pool are unavailable than may be.
+      - V(room) - no more nodes, of a pool and of all, are unavailable than may be.
     type: list
     elements: str
     choices: [operators, etcd, pools, budgets, update, rollout, room]

@@ -252,7 +252,7 @@ def read_preflight(
 
 def read_denied(cluster: Cluster, wanted: Iterable[Permission]) -> list[Permission]:
     """Return those of ``wanted`` that the caller does not have (SelfSubjectAccessReview)."""
-    return [p for p in wanted if not _is_allowed(cluster, p)]
+    return [p for p in wanted if not any(_is_allowed(cluster, way) for way in (p, p.instead) if way)]
 
 
 def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
@@ -262,6 +262,7 @@ def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
         "resource": permission.resource,
         "subresource": permission.subresource,
         "namespace": permission.namespace,
+        "name": permission.name,
     }
     answer = cluster.create("SelfSubjectAccessReview", {"spec": {"resourceAttributes": attributes}})
     return bool((answer.get("status") or {}).get("allowed"))

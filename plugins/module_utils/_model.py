@@ -164,21 +164,27 @@ class SwitchTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
-    """One thing the caller must be allowed to do (a SelfSubjectAccessReview's attributes)."""
+    """One thing the caller must be allowed to do (a SelfSubjectAccessReview's attributes); without ``name`` to any object.
+
+    ``instead`` is another one that is as good.
+    """
 
     verb: str
     group: str
     resource: str
     subresource: str = ""
     namespace: str = ""
+    name: str = ""
+    instead: Permission | None = None
 
     def __str__(self) -> str:
-        name = (
+        what = (
             self.resource
             + (f".{self.group}" if self.group else "")
             + (f"/{self.subresource}" if self.subresource else "")
+            + (f" {self.name}" if self.name else "")
         )
-        return f"{self.verb} {name}" + (f" in namespace {self.namespace}" if self.namespace else "")
+        return f"{self.verb} {what}" + (f" in namespace {self.namespace}" if self.namespace else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ def cordon(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
     cluster.merge_patch("Node", node.name, {"metadata": metadata, "spec": {"unschedulable": True}})
 
 
-def note_request(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
+def change_mark(cluster: Cluster, node: NodeFacts, mark: NodeMark) -> None:
     """Change the mark on a node that is cordoned already; see cordon for ApiError 409."""
     metadata = {"resourceVersion": node.version, "annotations": {MARK: mark.dump()}}
     cluster.merge_patch("Node", node.name, {"metadata": metadata})

@@ -33,13 +33,15 @@ class NodeMark:
     """Whose cordon it is, written in one patch with the cordon and removed in one patch with it.
 
     ``boot_id`` is the node's boot ID before the restart, ``was_cordoned`` whether somebody else had cordoned it before,
-    ``requested_at`` when the restart was asked for (cluster time, RFC 3339).
+    ``requested_at`` when this collection asked for the restart, ``emptied_at`` when the node was left empty for its restart by
+    other means (cluster time, RFC 3339).
     """
 
     run_id: str
     boot_id: str
     was_cordoned: bool = False
     requested_at: str | None = None
+    emptied_at: str | None = None
 
     def dump(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -50,6 +52,7 @@ def parse_mark(text: str | None) -> NodeMark | None:
     try:
         mark = NodeMark(**json.loads(text or "null"))
         parse_time(mark.requested_at)
+        parse_time(mark.emptied_at)
     except (TypeError, ValueError, RecursionError):
         return None
     is_sound = isinstance(mark.run_id, str) and isinstance(mark.boot_id, str) and isinstance(mark.was_cordoned, bool)

@@ -45,6 +45,28 @@ options:
         are put back, too.
     type: bool
     default: true
+  max_unavailable:
+    description:
+      - With O(state=drained), how many nodes may be away at once, of all nodes, as a number or a percentage of them. While others
+        are unavailable, so that these would be too many, they are not cordoned.
+    type: str
+    default: "100%"
+  max_unavailable_per_pool:
+    description:
+      - The same for the nodes of one pool, and never more than the pool's own C(maxUnavailable). Defaults to that, and to one
+        where the pool does not say.
+    type: str
+  max_failures:
+    description:
+      - How many nodes of the run may have failed before the task fails. The result tells which have.
+    type: int
+    default: 0
+  canary_pause:
+    description:
+      - With O(state=drained), how many seconds after the first node of the run was put back these are cordoned at the
+        earliest. For runs of one task after the other.
+    type: int
+    default: 0
   restart_timeout:
     description:
       - With O(state=available), seconds in which a node must have restarted, and again in which it must be well after that.
@@ -52,8 +74,8 @@ options:
     default: 1800
   on_failure:
     description:
-      - What becomes of a node that can't be emptied in time. V(put_back) uncordons it, V(leave) leaves it cordoned. With
-        O(state=available) a node that fails stays cordoned, unless V(put_back).
+      - What becomes of a node that can't be emptied in time. V(put_back) uncordons it, V(leave) leaves it cordoned, V(auto)
+        puts it back unless it was empty before. With O(state=available) a node that fails stays cordoned, unless V(put_back).
     type: str
     choices: [auto, put_back, leave]
     default: auto
@@ -131,7 +153,7 @@ nodes:
       type: str
       sample: 6c1f6f1e-30a1-4a0e-8a4c-6a2b9a0f3d5e
     restarted_at:
-      description: When the restart was asked for, by the node's clock; null when that was not seen.
+      description: When the node was empty, for its restart; null when that was not seen.
       type: str
       sample: "2026-11-22T08:02:31Z"
     evicted:
@@ -174,6 +196,7 @@ def body(context: Context) -> dict[str, Any]:
     run = build_node_run(
         context,
         read_drain_request(params),
+        canary_pause=params["canary_pause"],
         way=Way.DRAIN if params["state"] == "drained" else Way.RETURN,
         requires_restart=params["require_restart"],
     )
@@ -195,6 +218,10 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["drained", "available"], "default": "drained"},
             "require_restart": {"type": "bool", "default": True},
+            "max_unavailable": {"type": "str", "default": "100%"},
+            "max_unavailable_per_pool": {"type": "str"},
+            "max_failures": {"type": "int", "default": 0},
+            "canary_pause": {"type": "int", "default": 0},
             "restart_timeout": {"type": "int", "default": 1800},
             "on_failure": {"type": "str", "choices": ["auto", "put_back", "leave"], "default": "auto"},
         },

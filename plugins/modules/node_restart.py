@@ -15,7 +15,9 @@ description:
   - The proof is another boot ID, readiness that was reported after the restart was asked for, no taint as unreachable, and
     every static and DaemonSet pod Ready in containers that were started since.
   - Workers go first, pool by pool and zone by zone, then the control plane, one by one. The node that the automation runs
-    on is the last of its kind.
+    on is the last of its kind, and refused without O(allow_disruption=true), since the run ends with it.
+  - A node that was emptied by M(bound_tokens.openshift.node_drain) is restarted, and put back, like any other.
+  - A node that the machine-config operator is at work on is left to it, also when that begins in the middle of a run.
   - Before the first cordon it tells what would hold a drain up, and refuses what no waiting would mend. Check mode returns the
     same plan.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows, whether it has a disruption
@@ -64,8 +66,8 @@ options:
     default: []
   max_unavailable:
     description:
-      - How many nodes may be away at once, of all nodes, as a number or a percentage of them. Control-plane nodes are always
-        restarted alone.
+      - How many nodes may be away at once, of all nodes, as a number or a percentage of them. Those that are unavailable for
+        another reason count, too. Control-plane nodes are always restarted alone.
     type: str
     default: "1"
   max_unavailable_per_pool:
@@ -80,7 +82,7 @@ options:
     default: false
   canary_pause:
     description:
-      - Seconds to pause after it.
+      - Seconds to pause after it, also when another run goes on with the others.
     type: int
     default: 0
   only:
@@ -101,19 +103,21 @@ options:
     default: 3
   restart_timeout:
     description:
-      - Seconds in which a node must have restarted, and again in which it must be well after that.
+      - Seconds in which a node must have restarted, and again in which it must be well after that. More than O(restart_delay).
     type: int
     default: 1800
   on_failure:
     description:
       - What becomes of a node that fails. V(put_back) uncordons it, V(leave) leaves it cordoned, V(auto) puts it back unless it
-        was asked to restart.
+        was asked to restart, or emptied by M(bound_tokens.openshift.node_drain).
     type: str
     choices: [auto, put_back, leave]
     default: auto
   max_failures:
     description:
       - How many nodes may fail before no other is begun. The task fails at its end when any has.
+      - A node that has failed and is left cordoned counts as unavailable. Where O(max_unavailable) and
+        O(max_unavailable_per_pool) leave no room beside it, no other is begun either.
     type: int
     default: 0
   seconds_per_node:
@@ -199,7 +203,9 @@ nodes:
       type: str
       sample: 6c1f6f1e-30a1-4a0e-8a4c-6a2b9a0f3d5e
     restarted_at:
-      description: When the restart was asked for, by the node's clock; null when that was not seen.
+      description:
+        - When the restart was asked for, by the node's clock, or when M(bound_tokens.openshift.node_drain) had emptied the
+          node; null when that was not seen.
       type: str
       sample: "2026-11-22T08:02:31Z"
     evicted:
@@ -247,7 +253,7 @@ def body(context: Context) -> dict[str, Any]:
         context,
         read_node_request(params),
         seconds_per_node=params["seconds_per_node"],
-        canary_pause=params["canary_pause"],
+        canary_pause=params["canary_pause"] if params["canary"] else 0,
     )
     return run.work(check_mode=context.check_mode)
 

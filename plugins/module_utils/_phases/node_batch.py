@@ -16,7 +16,7 @@ from .._clock import Clock, WaitOptions, poll
 from .._effects import ask_for_deletion, create_if_missing
 from .._errors import ApiError
 from .._model import Outcome, format_time, parse_time
-from .._node_effects import cordon, note_request, put_back
+from .._node_effects import change_mark, cordon, put_back
 from .._node_facts import (
     read_node,
     read_node_pods,
@@ -100,6 +100,8 @@ class BatchRun:
     requires_restart: bool = True
     #: Returns why no pod may go and no node may restart just now; an empty text when nothing speaks against it.
     find_hold: Callable[[], str] = lambda: ""
+    #: Whether nodes that the machine-config operator is at work on are left to it.
+    minds_updates: bool = True
     drainer: Drainer = field(init=False)
     journeys: dict[str, Journey] = field(init=False)
     is_farther: bool = False
@@ -244,6 +246,8 @@ class BatchRun:
         if node is None or step in ENDED or self._is_overdue(name, node):
             return ()
         journey.awaits_node = False
+        if self._is_updated(name, node):
+            return ()
         mark = node.mark or NodeMark(run_id=self.record.run_id, boot_id=progress.boot_id, was_cordoned=node.is_cordoned)
         if step is Step.PLANNED and self.way is Way.RETURN:
             self._enter(name, Step.DONE, node)
@@ -269,6 +273,23 @@ class BatchRun:
             self._prove(name, node, mark, pods)
         return ()
 
+    def _is_updated(self, name: str, node: NodeFacts) -> bool:
+        """Return whether a node is left alone, because the machine-config operator is at work on it.
+
+        One that was asked to restart is looked at all the same; only its cordon stays until then.
+        """
+        journey, words = self.journeys[name], f"the machine-config operator is at work on it: {node.update}"
+        if not self._is_busy(node) or is_away(node, self.record.nodes[name]):
+            return False
+        if journey.message != words:
+            self.say(f"{name} is left alone: {words}")
+        journey.message = words
+        self.is_refused = True
+        return True
+
+    def _is_busy(self, node: NodeFacts) -> bool:
+        return self.minds_updates and bool(node.update)
+
     def _describe_left(self, left: Sequence[NodePod], blocking: Sequence[tuple[NodePod, DrainDecision]]) -> str:
         """Return what keeps a node from being empty."""
         words = [f"{len(left)} pod(s) to go: {self.drainer.describe(left)}"] if left else []
@@ -277,30 +298,41 @@ class BatchRun:
 
     def _enter(self, name: str, step: Step, node: NodeFacts | None) -> None:
         """Note that a node is a step farther, and say so."""
-        journey, progress, now = self.journeys[name], self.record.nodes[name], self.clock.monotonic()
-        if journey.step is not None:
-            seconds = dict(progress.seconds)
-            seconds[journey.step.value] = round(seconds.get(journey.step.value, 0.0) + now - journey.since, 1)
-            progress = replace(progress, seconds=seconds)
-        progress = replace(progress, step=step, evicted=progress.evicted + len(self.drainer.sent.pop(name, ())))
+        progress = replace(self._close_step(name), step=step)
         if node and node.mark and step is Step.RETURNING:
-            progress = replace(progress, new_boot_id=node.boot_id, restarted_at=node.mark.requested_at)
+            restarted_at = node.mark.requested_at or node.mark.emptied_at
+            progress = replace(progress, new_boot_id=node.boot_id, restarted_at=restarted_at)
+        if step is Step.DONE:
+            progress = replace(progress, done_at=format_time(self.cluster.server_time()))
         self._update(name, progress)
-        journey.step, journey.since, self.is_farther = step, now, True
+        journey, self.is_farther = self.journeys[name], True
+        journey.step, journey.since = step, self.clock.monotonic()
+        kept = "is restarted" if self.way is Way.RESTART else "is cordoned"
         words = {
             Step.PLANNED: "is cordoned next",
             Step.DRAINING: "is cordoned and being emptied",
-            Step.RESTARTING: "is empty" if not self.is_alone else "is restarted with its pods on it",
+            Step.RESTARTING: f"{kept} with its pods on it, for there is no other node" if self.is_alone else "is empty",
             Step.RETURNING: f"has restarted, boot ID {node.boot_id if node else ''}",
             Step.DONE: "is done",
             Step.GONE: "does not exist any more",
         }
         self.say(f"{name} {words.get(step, step.value)}")
 
+    def _close_step(self, name: str) -> NodeProgress:
+        """Return how far a node is, with what the step that ends now took and sent away."""
+        journey, progress = self.journeys[name], self.record.nodes[name]
+        seconds = dict(progress.seconds)
+        if journey.step is not None:
+            took = self.clock.monotonic() - journey.since
+            seconds[journey.step.value] = round(seconds.get(journey.step.value, 0.0) + took, 1)
+        evicted = progress.evicted + len(self.drainer.sent.pop(name, ()))
+        return replace(progress, seconds=seconds, evicted=evicted)
+
     def _is_overdue(self, name: str, node: NodeFacts) -> bool:
         """Let a node fail that has stood for too long where it is."""
         journey = self.journeys[name]
         limits = {
+            Step.PLANNED: self.request.drain.timeout,
             Step.DRAINING: self.request.drain.timeout,
             Step.RESTARTING: self.request.restart_timeout,
             Step.RETURNING: self.request.restart_timeout,
@@ -309,12 +341,12 @@ class BatchRun:
         if limit is None or self.clock.monotonic() - journey.since < limit:
             return False
         words = f"after {format_seconds(limit)}: {journey.message}"
-        if journey.step is not Step.DRAINING and not node.is_ready:
+        if journey.step in (Step.RESTARTING, Step.RETURNING) and not node.is_ready:
             requests = self._find_requests(name)
             if requests:
                 words += f"; certificate requests that nobody has approved: {', '.join(requests[:5])}"
-        reason = {Step.DRAINING: "NotDrained", Step.RESTARTING: "NotRestarted"}.get(
-            journey.step or Step.PLANNED, "NotWell"
+        reason = {Step.RESTARTING: "NotRestarted", Step.RETURNING: "NotWell"}.get(
+            journey.step or Step.PLANNED, "NotDrained"
         )
         self._fail(name, node, reason, words)
         return True
@@ -337,19 +369,19 @@ class BatchRun:
             if asked_at is None and pod and pod.created_at and pod.facts.phase != "Failed" and not node.is_ready:
                 asked_at = format_time(pod.created_at)  # it went down before the pod was seen to end
         self._remove_restart_pod(pod)
-        has_begun = mark is not None and (asked_at is not None or node.boot_id != mark.boot_id)
-        is_put_back = mark is not None and (policy == "put_back" or (policy == "auto" and not has_begun))
+        has_begun = mark is not None and (asked_at or mark.emptied_at or node.boot_id != mark.boot_id)
+        stays = self._is_busy(node) or has_begun or self.way is Way.RETURN
+        is_put_back = mark is not None and (policy == "put_back" or (policy == "auto" and not stays))
         if mark is not None and is_put_back:
             put_back(self.cluster, node, mark)
             self._act()
         elif mark is not None:
             # One that has let the request pass is asked again by the next run.
             is_ignored = reason == "NotRestarted" and node.is_ready and self.way is Way.RESTART
-            note_request(self.cluster, node, replace(mark, requested_at=None if is_ignored else asked_at))
-        fate = "put back" if is_put_back else "left cordoned"
-        progress = self.record.nodes[name]
-        progress = replace(progress, step=Step.FAILED, reason=reason, message=message, restarted_at=asked_at)
-        self._update(name, progress)
+            change_mark(self.cluster, node, replace(mark, requested_at=None if is_ignored else asked_at))
+        fate = "put back" if is_put_back else "left cordoned" if mark else "left as it is"
+        progress = replace(self._close_step(name), step=Step.FAILED, reason=reason, message=message)
+        self._update(name, replace(progress, restarted_at=asked_at))
         self.journeys[name].step = Step.FAILED
         self.is_farther = True
         self.say(f"{name} FAILED and is {fate}: {message}")
@@ -376,7 +408,7 @@ class BatchRun:
             self._remove_restart_pod(pod)  # left over from an earlier restart
         elif pod.facts.phase == "Succeeded":
             moment = format_time(pod.finished_at or pod.facts.start_time)
-            note_request(self.cluster, node, replace(mark, requested_at=moment))
+            change_mark(self.cluster, node, replace(mark, requested_at=moment))
             self._remove_restart_pod(pod)
             self._act()
             self.say(f"{name} restarts within {self.request.delay} s")
@@ -413,12 +445,10 @@ class BatchRun:
             ask_for_deletion(self.cluster, {"metadata": metadata}, grace_period=0)
 
     def _arrive_empty(self, name: str, node: NodeFacts, mark: NodeMark) -> None:
-        """The node is empty and cordoned, for its restart by other means."""
-        if mark.requested_at is None:
-            moment = format_time(self.cluster.server_time())
-            note_request(self.cluster, node, replace(mark, requested_at=moment))
+        """The node is cordoned, and empty unless there is no other one, for its restart by other means."""
+        if mark.emptied_at is None:
+            change_mark(self.cluster, node, replace(mark, emptied_at=format_time(self.cluster.server_time())))
         self.journeys[name].is_arrived = True
-        self.say(f"{name} is empty")
 
     def _return_unchanged(self, name: str, node: NodeFacts, mark: NodeMark, pods: Sequence[NodePod]) -> None:
         """A node that is to be put back has not restarted."""
@@ -433,7 +463,7 @@ class BatchRun:
         progress = self.record.nodes[name]
         has_restarted, pod = node.boot_id != progress.boot_id, find_restart_pod(pods)
         # A node that went down at once has not left it in the mark; the pod that asked it is still there then.
-        asked_at = parse_time(mark.requested_at) or (pod.created_at if pod else None)
+        asked_at = parse_time(mark.requested_at) or (pod.created_at if pod else None) or parse_time(mark.emptied_at)
         verdict = judge_restarted(
             node,
             pods,
@@ -443,9 +473,13 @@ class BatchRun:
         )
         self.journeys[name].message = verdict.message
         self.journeys[name].awaits_node = verdict.reason != "PodsNotReady"
-        if verdict.outcome is Outcome.DONE:
+        if verdict.outcome is Outcome.DONE and self._is_busy(node):
+            self.journeys[name].message = f"it is well, and the machine-config operator is at work on it: {node.update}"
+        elif verdict.outcome is Outcome.DONE:
             put_back(self.cluster, node, mark)
             self._act()
+            if has_restarted and progress.restarted_at is None:
+                self._update(name, replace(progress, restarted_at=format_time(asked_at)))
             self._enter(name, Step.DONE, node)
 
     def _act(self) -> None:

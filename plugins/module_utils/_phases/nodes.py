@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,18 @@ from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFai
 from .._facts import read_caller, read_denied
 from .._model import Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
-from .._node_model import NodeFacts
+from .._node_model import NodeFacts, NodeMark
 from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
-from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_nodes
-from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, plan_batches
+from .._plan.node_record import (
+    ENDED,
+    NodeProgress,
+    NodeRecord,
+    Step,
+    find_outdated,
+    find_pause,
+    judge_nodes,
+)
+from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, fit_beside, plan_batches
 from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE
 from .._plan.restart import MANAGED_BY, find_unwell, read_image
 from .._plan.story import format_seconds
@@ -49,8 +58,7 @@ class NodePlan:
     is_continued: bool = False
     #: Whether only the traces of a finished run are left to be removed.
     is_left_over: bool = False
-    has_canary: bool = False
-    #: Nodes that an earlier run has asked to restart: nothing is waited for before they are put back.
+    #: Nodes for which nothing is waited for: an earlier run has asked them to restart, or emptied them.
     away: frozenset[str] = frozenset()
 
 
@@ -95,6 +103,9 @@ class NodeRun:
             if plan.batches:
                 plan = self._begin(plan)
             plan = self._carry_out(plan, image)
+            if plan.is_continued and retry(lambda: self._find_outdated(plan.record), clock=self.clock):
+                # They were on their way already, for something else, and could only be put back first.
+                plan = self._carry_out(retry(self.make_plan, clock=self.clock), image)
         except CollectionError as error:
             record = self._last_record or plan.record
             error.progress = self._result(replace(plan, record=record))
@@ -107,8 +118,9 @@ class NodeRun:
 
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
-        self.keeper.require_quiet()
         record = plan.record
+        if self.way is not Way.RETURN:
+            self.keeper.require_quiet()
         if plan.is_continued:
             self.say(f"goes on with the run {record.run_id}, begun at {record.begun_at}")
             self.keeper.unwell &= frozenset(record.unwell_operators)
@@ -132,35 +144,21 @@ class NodeRun:
     def make_plan(self) -> NodePlan:
         """Return what is to be done now. Raises Refused when the record is of another run that is not finished."""
         begun_at = self.cluster.server_time()
-        around = Surroundings(
-            nodes=read_nodes(self.cluster),
-            pools=read_machine_pools(self.cluster),
-            budgets=read_budgets(self.cluster),
-            pods=read_pods_by_node(self.cluster),
-        )
-        chosen = choose_nodes(around.nodes, self.request, around.pools, self._read_own_node())
+        around = self._read_surroundings()
+        chosen = choose_nodes(around.nodes, self.request, around.pools, around.own_node)
         if self.way is Way.RETURN:
             chosen = [n for n in chosen if n.mark]
         self._refuse_unfit(chosen)
-        found = self.store.read_nodes()
-        verdict = judge_nodes(found, run_id=self.choice.run_id, take_over=self.choice.take_over)
-        if verdict.action == "refuse":
-            raise Refused(verdict.message)
-        run_id = self.choice.run_id or (found.run_id if found and verdict.action == "continue" else self.choice.new_id)
-        record = NodeRecord(run_id=run_id, is_named=self.choice.run_id is not None, begun_at=format_time(begun_at))
-        if found and verdict.action == "continue":
-            former = {*found.former_ids, found.run_id} - {run_id}
-            is_named = found.is_named or self.choice.run_id is not None
-            record = replace(found, run_id=run_id, is_named=is_named, former_ids=tuple(sorted(former)))
-        record = self._adopt(record, chosen, around)
+        record, is_continued = self._choose_record(begun_at)
+        record = self._adopt(record, chosen, around, format_time(begun_at))
         pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
-        away = tuple(n.name for n in pending if n.mark and (n.mark.requested_at or n.boot_id != n.mark.boot_id))
+        away = tuple(n.name for n in pending if n.mark and self._is_away(n, n.mark))
         middle = [n for n in pending if n.mark and n.name not in away]
         workers = tuple(n.name for n in middle if not n.is_control_plane)
         begun = [*([workers] if workers else []), *((n.name,) for n in middle if n.is_control_plane)]
         waiting = [n for n in pending if n.mark is None]
-        has_done = any(p.step is Step.DONE for p in record.nodes.values())
-        planned = self._plan_batches(waiting, around, has_done=has_done)
+        has_begun = bool(away or middle) or any(p.step is Step.DONE for p in record.nodes.values())
+        planned = self._plan_batches(waiting, around, has_begun=has_begun)
         findings: Sequence[NodeFinding] = ()
         if self.way is not Way.RETURN:
             findings = find_blockers(
@@ -168,22 +166,53 @@ class NodeRun:
             )
         return NodePlan(
             record=record,
-            has_canary=self.request.has_canary and not has_done,
             away=frozenset(away),
-            batches=[
-                *([away] if away else []),
-                *begun,
-                *planned,
-            ],
+            batches=[*([away] if away else []), *begun, *planned],
             findings=findings,
             pools={n.name: find_pool(n, around.pools) for n in around.nodes},
             is_alone=len(around.nodes) == 1,
-            is_continued=verdict.action == "continue",
-            is_left_over=verdict.action == "continue" and record.is_done and not record.is_named,
+            is_continued=is_continued,
+            is_left_over=is_continued and record.is_done and not record.is_named,
         )
 
+    def _read_surroundings(self) -> Surroundings:
+        uid, pods = read_caller(self.cluster).pod_uid, read_pods_by_node(self.cluster)
+        return Surroundings(
+            nodes=read_nodes(self.cluster),
+            pools=read_machine_pools(self.cluster),
+            budgets=read_budgets(self.cluster),
+            pods=pods,
+            own_pod=next((p for on_node in pods.values() for p in on_node if uid and p.facts.uid == uid), None),
+        )
+
+    def _choose_record(self, begun_at: datetime | None) -> tuple[NodeRecord, bool]:
+        """Return the record to begin with, and whether it is of a run that goes on. Raises Refused when that is another one."""
+        found = self.store.read_nodes()
+        verdict = judge_nodes(found, run_id=self.choice.run_id, take_over=self.choice.take_over)
+        if verdict.action == "refuse":
+            raise Refused(verdict.message)
+        is_named = self.choice.run_id is not None
+        if found is None or verdict.action != "continue":
+            run_id = self.choice.run_id or self.choice.new_id
+            return NodeRecord(run_id=run_id, is_named=is_named, begun_at=format_time(begun_at)), False
+        run_id = self.choice.run_id or found.run_id
+        former = {*found.former_ids, found.run_id} - {run_id}
+        is_named = found.is_named or is_named
+        record = replace(found, run_id=run_id, is_named=is_named, former_ids=tuple(sorted(former)))
+        outdated = self._find_outdated(record)
+        return replace(record, nodes={n: p for n, p in record.nodes.items() if n not in outdated}), True
+
+    def _find_outdated(self, record: NodeRecord) -> frozenset[str]:
+        """Return the nodes that are to be restarted once more, see find_outdated."""
+        return find_outdated(record, self.store.read()) if self.way is Way.RESTART else frozenset()
+
+    def _is_away(self, node: NodeFacts, mark: NodeMark) -> bool:
+        """Return whether nothing is waited for before a node goes on: it is on its way back, or as empty as it was wanted."""
+        is_empty = self.way is Way.DRAIN and mark.emptied_at is not None
+        return self.way is Way.RETURN or is_empty or mark.requested_at is not None or node.boot_id != mark.boot_id
+
     def _plan_batches(
-        self, waiting: Sequence[NodeFacts], around: Surroundings, *, has_done: bool
+        self, waiting: Sequence[NodeFacts], around: Surroundings, *, has_begun: bool
     ) -> list[tuple[str, ...]]:
         """Return the batches; nodes that are only drained are wanted empty together."""
         if self.way is Way.DRAIN:
@@ -194,10 +223,12 @@ class NodeRun:
                     "back one of them before the next."
                 )
             return [tuple(n.name for n in waiting)] if waiting else []
-        has_canary = self.request.has_canary and not has_done
+        has_canary = self.request.has_canary and not has_begun
         return plan_batches(waiting, replace(self.request, has_canary=has_canary), around)
 
-    def _adopt(self, record: NodeRecord, chosen: Sequence[NodeFacts], around: Surroundings) -> NodeRecord:
+    def _adopt(
+        self, record: NodeRecord, chosen: Sequence[NodeFacts], around: Surroundings, now: str | None
+    ) -> NodeRecord:
         """Return the record with all that is chosen. Raises Refused for a node that another run is in the middle of."""
         names, selected = record.names, {n.name for n in chosen}
         foreign = sorted({n.mark.run_id for n in around.nodes if n.mark} - names)
@@ -225,7 +256,7 @@ class NodeRun:
             if known is None or (self.way is Way.DRAIN and node.mark is None):
                 known = NodeProgress(boot_id=boot_id, unwell=() if node.mark else unwell)
             elif node.mark is None and node.boot_id != known.boot_id:
-                known = replace(known, step=Step.DONE, new_boot_id=node.boot_id)
+                known = replace(known, step=Step.DONE, new_boot_id=node.boot_id, done_at=known.done_at or now)
             elif (known.step is Step.FAILED and not is_kept) or (known.step in ENDED and node.mark):
                 known = replace(known, step=Step.PLANNED, reason="", message="")
             nodes[node.name] = known
@@ -251,12 +282,6 @@ class NodeRun:
                 f"No node was touched, because {', '.join(others)} do(es) not run Linux and can't be restarted this way; select "
                 "with label_selectors: kubernetes.io/os=linux, and restart the others by other means (node_drain)."
             )
-
-    def _read_own_node(self) -> str | None:
-        """Return the node of the pod that our credentials are bound to; None when they are of something else."""
-        caller = read_caller(self.cluster)
-        pod = self.cluster.get("Pod", caller.pod, caller.namespace) if caller.pod else None
-        return (pod.get("spec") or {}).get("nodeName") if pod else None
 
     def _require_permissions(self, plan: NodePlan) -> None:
         wanted = list(DRAIN)
@@ -306,63 +331,95 @@ class NodeRun:
         """Do batch after batch; return the plan with the record as it is at the end."""
         record, only = plan.record, self.request.only
         for number, planned in enumerate(plan.batches):
-            batch = [name for name in planned if only is None or name in only]
-            if not batch:
-                continue
-            self._tell(plan, record, number)
-            marked = [name for name in batch if record.nodes[name].step is not Step.PLANNED]
-            begun, is_away = self.clock.monotonic(), plan.away.issuperset(batch)
-            if self.way is not Way.RETURN and not is_away:
-                self.keeper.wait(batch, marked)
-            run = BatchRun(
-                cluster=self.cluster,
-                request=self.request,
-                clock=self.clock,
-                say=self.say,
-                record=record,
-                save=self._save,
-                names=batch,
-                image=image,
-                way=self.way,
-                is_alone=plan.is_alone,
-                requires_restart=self.requires_restart,
-                find_hold=self.keeper.find_rollout,
-            )
-            try:
-                run.run(self.options)
-            finally:
-                record = self._last_record = run.record
-                self.changed = self.changed or run.changed
-            if not is_away:
-                self.finished.append(self.clock.monotonic() - begun)
-            self._stop_when_failed(record, is_last=number == len(plan.batches) - 1)
-            if plan.has_canary and number == 0 and len(plan.batches) > 1:
-                self._pause()
+            batch: Sequence[str] = [name for name in planned if only is None or name in only]
+            while batch:
+                part = self._choose_part(batch, record, is_away=plan.away.issuperset(batch))
+                self._tell(plan, record, number, part)
+                record = self._carry_batch(plan, record, part, image)
+                batch = batch[len(part) :]
+                is_last = not batch and number == len(plan.batches) - 1
+                self._stop_when_failed(record, is_last=is_last)
+                if not is_last:
+                    self._pause(record)
         self._clean_up(record)
         return replace(plan, record=record)
 
-    def _tell(self, plan: NodePlan, record: NodeRecord, number: int) -> None:
+    def _carry_batch(self, plan: NodePlan, record: NodeRecord, batch: Sequence[str], image: str) -> NodeRecord:
+        """Wait until ``batch`` may begin, and carry its nodes as far as the task does; return the record after that."""
+        marked = [name for name in batch if record.nodes[name].step is not Step.PLANNED]
+        begun, is_away = self.clock.monotonic(), plan.away.issuperset(batch)
+        if not is_away:
+            if not marked:
+                self._pause(record)  # which another run may have begun
+            self.keeper.wait(batch, marked)
+        run = BatchRun(
+            cluster=self.cluster,
+            request=self.request,
+            clock=self.clock,
+            say=self.say,
+            record=record,
+            save=self._save,
+            names=batch,
+            image=image,
+            way=self.way,
+            is_alone=plan.is_alone,
+            requires_restart=self.requires_restart,
+            find_hold=self.keeper.find_rollout,
+            minds_updates=self.keeper.request.wants("pools"),
+        )
+        try:
+            run.run(self.options)
+        finally:
+            self._last_record = run.record
+            self.changed = self.changed or run.changed
+        if not is_away:
+            self.finished.append(self.clock.monotonic() - begun)
+        return run.record
+
+    def _choose_part(self, batch: Sequence[str], record: NodeRecord, *, is_away: bool) -> Sequence[str]:
+        """Return as many nodes of ``batch`` as there is room for beside those that have failed and are unavailable.
+
+        Raises WaitFailed where there is none: no waiting would mend that.
+        """
+        failed = [name for name, p in record.nodes.items() if p.step is Step.FAILED]
+        if not failed or is_away or not self.keeper.request.wants("room"):
+            return batch
+        nodes, pools = retry(lambda: (read_nodes(self.cluster), read_machine_pools(self.cluster)), clock=self.clock)
+        part, words = fit_beside(failed, batch, nodes, pools, self.request)
+        if part and (not words or self.way is Way.RESTART):  # what is emptied together stays away together
+            return part
+        raise WaitFailed(
+            f"{_describe_failed(record)} There is no room beside that for {', '.join(batch)}, whatever max_failures says: "
+            f"{words}. Mend them and run it again: it goes on where it stopped. Or let more be away (max_unavailable, "
+            "max_unavailable_per_pool, and the pool's own maxUnavailable), or have those that fail put back (on_failure)."
+        )
+
+    def _tell(self, plan: NodePlan, record: NodeRecord, number: int, batch: Sequence[str]) -> None:
         done = sum(p.step in ENDED for p in record.nodes.values())
         left = estimate_seconds(plan.batches[number:], self.seconds_per_node, self.finished)
-        names = ", ".join(plan.batches[number])
+        names = ", ".join(batch)
         self.say(f"{done} of {len(record.nodes)} node(s) done, about {format_seconds(left)} to go; next: {names}")
 
     def _stop_when_failed(self, record: NodeRecord, *, is_last: bool) -> None:
-        """Raise WaitFailed when more nodes have failed than may, or nothing is left to do after one has."""
-        failed = sum(p.step is Step.FAILED for p in record.nodes.values())
-        if not failed or (failed <= self.request.max_failures and not is_last):
-            return
-        words = "; ".join(f"{n}: {p.message}" for n, p in record.nodes.items() if p.step is Step.FAILED)
-        left = sum(p.step not in ENDED for p in record.nodes.values())
-        rest = f" {left} node(s) were not begun." if left else ""
-        raise WaitFailed(
-            f"{failed} node(s) failed: {words}.{rest} Mend them and run it again: it goes on where it stopped."
-        )
+        """Raise WaitFailed when more nodes have failed than may, or nothing is left to do after one has.
 
-    def _pause(self) -> None:
-        """Return after the pause that follows the canary."""
-        until = self.clock.monotonic() + self.canary_pause
-        self.say(f"pausing for {format_seconds(self.canary_pause)} after the first node")
+        A task that only empties nodes, or puts them back, is not the last one.
+        """
+        failed = sum(p.step is Step.FAILED for p in record.nodes.values())
+        is_end = is_last and self.way is Way.RESTART
+        if failed and (failed > self.request.max_failures or is_end):
+            words = "Mend them and run it again: it goes on where it stopped."
+            raise WaitFailed(f"{_describe_failed(record)} {words}")
+
+    def _pause(self, record: NodeRecord) -> None:
+        """Return when the pause after the first node is over, whichever run has restarted that."""
+        if not self.canary_pause:
+            return
+        seconds = find_pause(record, self.canary_pause, retry(self.cluster.server_time, clock=self.clock))
+        if not seconds:
+            return
+        until = self.clock.monotonic() + seconds
+        self.say(f"pausing for {format_seconds(seconds)} after the first node")
 
         def judge(now: float) -> BatchVerdict:
             return BatchVerdict(
@@ -373,9 +430,7 @@ class NodeRun:
             self.clock.monotonic,
             judge,
             waiting_for="the end of the pause",
-            options=WaitOptions(
-                timeout=self.canary_pause + 60.0, interval=max(0.1, min(5.0, float(self.canary_pause)))
-            ),
+            options=WaitOptions(timeout=seconds + 60.0, interval=max(0.1, min(5.0, seconds))),
             clock=self.clock,
         )
 
@@ -427,6 +482,14 @@ class NodeRun:
                 "failed": sum(p.step is Step.FAILED for p in plan.record.nodes.values()),
             },
         }
+
+
+def _describe_failed(record: NodeRecord) -> str:
+    """Return which nodes have failed and why, and how many were not begun."""
+    failed = [f"{name}: {p.message}" for name, p in record.nodes.items() if p.step is Step.FAILED]
+    left = sum(p.step not in ENDED for p in record.nodes.values())
+    rest = f" {left} node(s) were not begun." if left else ""
+    return f"{len(failed)} node(s) failed: {'; '.join(failed)}.{rest}"
 
 
 def node_result(name: str, progress: NodeProgress, *, pool: str | None, batch: int | None) -> dict[str, Any]:

@@ -103,6 +103,23 @@ def estimate_seconds(batches: Sequence[Sequence[str]], seconds_per_node: float, 
     return round(len(batches) * (sum(finished) / len(finished) if finished else seconds_per_node))
 
 
+def _check_own_pod(plan: _Plan) -> Found:
+    """The pod that the automation runs in: it does not outlive the restart of its node, whether a drain takes it or not."""
+    pod = plan.around.own_pod
+    if pod is None or pod.facts.node not in [n.name for n in plan.chosen]:
+        return
+    node, consents = pod.facts.node, plan.request.allow_disruption
+    ways = "" if consents else "run it from elsewhere, leave the node out, or set allow_disruption to true and "
+    yield NodeFinding(
+        node=node,
+        check="OwnPod",
+        message=f"{node}: this run has its credentials in {pod}, which is on it, and ends with that pod; {ways}run it again "
+        "then: another run goes on where it stopped.",
+        option="allow_disruption",
+        is_blocking=not consents,
+    )
+
+
 def _check_pods(plan: _Plan) -> Found:
     """Pods that the drain leaves alone unless an option lets them go."""
     for node in plan.chosen:
@@ -364,6 +381,7 @@ def _name(things: Sequence[object]) -> str:
 
 #: In the order in which their findings are best looked at.
 CHECKS: Sequence[Callable[[_Plan], Found]] = (
+    _check_own_pod,
     _check_pods,
     _check_budgets,
     _check_capacity,

@@ -18,7 +18,7 @@ from typing import Any
 from .._errors import CollectionError
 from .._model import parse_time
 from .._node_model import NodeFacts
-from .run_record import SCHEMA
+from .run_record import SCHEMA, RunRecord
 
 KEY = "nodes.json"
 
@@ -41,8 +41,9 @@ ENDED = frozenset({Step.DONE, Step.FAILED, Step.GONE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeProgress:
-    """One node of a run. ``boot_id`` is the one before the restart, ``new_boot_id`` the one after it; ``restarted_at`` is when
-    the restart was asked for (cluster time, RFC 3339), ``unwell`` what was not Ready before it. Times are in seconds."""
+    """One node of a run. ``boot_id`` is the one before the restart, ``new_boot_id`` the one after it; ``unwell`` is what was not
+    Ready before it. ``restarted_at`` is when the restart was asked for, or when the node was left empty for it, ``done_at`` when
+    the node was seen to be done (cluster time, RFC 3339). Times are in seconds."""
 
     boot_id: str
     new_boot_id: str = ""
@@ -50,6 +51,7 @@ class NodeProgress:
     reason: str = ""
     message: str = ""
     restarted_at: str | None = None
+    done_at: str | None = None
     unwell: tuple[str, ...] = ()
     evicted: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -123,7 +125,7 @@ def _require_sound(record: NodeRecord) -> None:
     """Raise TypeError or ValueError for a value that would be taken for something else later on."""
     if not all(isinstance(t, str) for t in (*record.names, *(p.boot_id for p in record.nodes.values()))):
         raise TypeError
-    for moment in (record.begun_at, *(p.restarted_at for p in record.nodes.values())):
+    for moment in (record.begun_at, *(m for p in record.nodes.values() for m in (p.restarted_at, p.done_at))):
         parse_time(moment)
 
 
@@ -159,6 +161,31 @@ def find_restarted(record: NodeRecord | None, run_id: str | None) -> dict[str, d
     if record is None or record.run_id != run_id or begun_at is None:
         return {}
     return {name: parse_time(p.restarted_at) or begun_at for name, p in record.nodes.items() if p.step is Step.DONE}
+
+
+def find_outdated(record: NodeRecord, rotation: RunRecord | None) -> frozenset[str]:
+    """Return the nodes that are done and were restarted for something else than what the run restarts nodes for.
+
+    Only a rotation of the same name says what for: for its issuer, which nothing that started before the end of the rollout
+    knows (nor before the beginning of the rotation, where that end is not known). It may have taken a run over that restarted
+    nodes for another issuer. Without a rotation a run is about the restart itself, whoever began it.
+    """
+    if rotation is None or rotation.run_id != record.run_id:
+        return frozenset()
+    moment = parse_time(rotation.finished_at or rotation.started_at)
+    restarted = find_restarted(record, record.run_id)
+    return frozenset(name for name, since in restarted.items() if moment and since < moment)
+
+
+def find_pause(record: NodeRecord, seconds: int, now: datetime | None) -> float:
+    """Return how many of the ``seconds`` after the first node that was done are left at ``now``; none before there is one.
+
+    Where nobody tells the time, all of them are.
+    """
+    first = min((moment for p in record.nodes.values() if (moment := parse_time(p.done_at))), default=None)
+    if first is None or now is None:
+        return 0.0 if first is None else float(seconds)
+    return max(0.0, seconds - (now - first).total_seconds())
 
 
 def judge_step(node: NodeFacts | None, progress: NodeProgress, run_ids: frozenset[str], *, is_empty: bool) -> Step:

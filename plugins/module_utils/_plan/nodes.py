@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
@@ -24,7 +24,7 @@ class NodeRequest:
 
     ``max_unavailable`` counts over all nodes, ``max_unavailable_per_pool`` over those of one pool, where it never exceeds
     what the pool itself allows (None: as many as that, else one); each is a number or a percentage. ``only`` are the
-    nodes to begin in this task, None for all.
+    nodes to begin in this task, None for all. ``allow_disruption`` is whether the run itself may be interrupted.
     """
 
     names: tuple[str, ...] = ()
@@ -36,6 +36,7 @@ class NodeRequest:
     has_canary: bool = False
     only: tuple[str, ...] | None = None
     drain: DrainOptions = field(default_factory=DrainOptions)
+    allow_disruption: bool = False
     on_failure: str = "auto"
     max_failures: int = 0
     restart_timeout: int = 1800
@@ -49,14 +50,15 @@ def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
         raise InvalidOption(
             "The option nodes is empty; name nodes, or leave it out to select all that the other options do."
         )
-    for name in ("max_unavailable", "max_unavailable_per_pool"):
-        if params[name] is not None:
-            count_limit(params[name], 100, option=name)
-    for name in ("max_failures", "restart_timeout", "canary_pause"):
-        if params[name] < 0:
-            raise InvalidOption(f"The option {name} is {params[name]}; give 0 or more.")
-    if not 1 <= params["restart_delay"] <= 60:
-        raise InvalidOption(f"The option restart_delay is {params['restart_delay']}; give 1 to 60 seconds.")
+    _check_numbers(params)
+    delay = params["restart_delay"]
+    if not 1 <= delay <= 60:
+        raise InvalidOption(f"The option restart_delay is {delay}; give 1 to 60 seconds.")
+    if params["restart_timeout"] <= delay:
+        raise InvalidOption(
+            f"The option restart_timeout is {params['restart_timeout']}, and no host restarts before restart_delay, {delay} s, "
+            "is over; give the nodes more time than that."
+        )
     return NodeRequest(
         names=tuple(params["nodes"] or ()),
         labels=tuple(params["label_selectors"]),
@@ -67,10 +69,11 @@ def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
         has_canary=params["canary"],
         only=None if params["only"] is None else tuple(params["only"]),
         drain=read_drain_options(params["delete_options"], allow_disruption=params["allow_disruption"]),
+        allow_disruption=params["allow_disruption"],
         on_failure=params["on_failure"],
         max_failures=params["max_failures"],
         restart_timeout=params["restart_timeout"],
-        delay=params["restart_delay"],
+        delay=delay,
         image=params["image"],
     )
 
@@ -79,14 +82,27 @@ def read_drain_request(params: Mapping[str, Any]) -> NodeRequest:
     """Return what the options of node_drain ask for. Raises InvalidOption where they can't be meant."""
     if not params["nodes"]:
         raise InvalidOption("The option nodes is empty; name the nodes to drain or to put back.")
-    if params["restart_timeout"] < 0:
-        raise InvalidOption(f"The option restart_timeout is {params['restart_timeout']}; give 0 or more.")
+    _check_numbers(params)
     return NodeRequest(
         names=tuple(params["nodes"]),
+        max_unavailable=params["max_unavailable"],
+        max_unavailable_per_pool=params["max_unavailable_per_pool"],
         drain=read_drain_options(params["delete_options"], allow_disruption=params["allow_disruption"]),
+        allow_disruption=params["allow_disruption"],
         on_failure=params["on_failure"],
+        max_failures=params["max_failures"],
         restart_timeout=params["restart_timeout"],
     )
+
+
+def _check_numbers(params: Mapping[str, Any]) -> None:
+    """Raise InvalidOption for numbers, of those that both modules have, that can't be meant."""
+    for name in ("max_unavailable", "max_unavailable_per_pool"):
+        if params[name] is not None:
+            count_limit(params[name], 100, option=name)
+    for name in ("max_failures", "restart_timeout", "canary_pause"):
+        if params[name] < 0:
+            raise InvalidOption(f"The option {name} is {params[name]}; give 0 or more.")
 
 
 def count_limit(given: int | str, total: int, *, option: str = "maxUnavailable") -> int:
@@ -176,12 +192,20 @@ def _fits_term(term: re.Match[str], labels: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What limits a batch besides the request: all nodes of the cluster, the pools, the budgets, and the pods of each node."""
+    """What limits a batch besides the request: all nodes of the cluster, the pools, the budgets, and the pods of each node.
+
+    ``own_pod`` is the one that the automation runs in, as far as its credentials tell.
+    """
 
     nodes: Sequence[NodeFacts]
     pools: Sequence[PoolFacts] = ()
     budgets: Sequence[BudgetFacts] = ()
     pods: Mapping[str, Sequence[NodePod]] = field(default_factory=dict)
+    own_pod: NodePod | None = None
+
+    @property
+    def own_node(self) -> str | None:
+        return self.own_pod.facts.node if self.own_pod else None
 
 
 def select_nodes(names: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -193,11 +217,13 @@ def select_nodes(names: Sequence[str], labels: Mapping[str, Mapping[str, str]]) 
 
 
 def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surroundings) -> list[tuple[str, ...]]:
-    """Return the names of the nodes that are away together, batch by batch, in the order of ``chosen``.
+    """Return the names of the nodes that are away together, batch by batch, as nearly in the order of ``chosen`` as fits: each
+    batch begins with the first node that is left and takes whichever later ones it has room for.
 
-    A control-plane node is always alone. A batch never takes more nodes of a pool than the request and the pool itself
-    allow, less those that are unavailable already and not in it; nor nodes whose drains would wait for each other, because
+    A control-plane node is always alone. A batch never takes more nodes of a pool, and of all, than the request and the pool
+    itself allow, less those that are unavailable already and not in it; nor nodes whose drains would wait for each other, because
     one budget covers pods on both and does not allow as many disruptions. A node that leaves no room of this kind is alone.
+    The node that the automation runs on stays the last of its kind.
     """
     pool_of = {n.name: find_pool(n, around.pools) for n in around.nodes}
     limits = find_limits(pool_of, request, around.pools)
@@ -210,7 +236,7 @@ def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surr
     batches: list[list[NodeFacts]] = []
 
     def fits(node: NodeFacts, batch: Sequence[NodeFacts]) -> bool:
-        if node.is_control_plane or batch[0].is_control_plane or (request.has_canary and len(batches) == 1):
+        if node.is_control_plane or batch[0].is_control_plane or (request.has_canary and not batches):
             return False
         away = {node.name, *(n.name for n in batch)}
         sizes = Counter(pool_of[name] for name in away | unavailable)
@@ -220,11 +246,15 @@ def plan_batches(chosen: Sequence[NodeFacts], request: NodeRequest, around: Surr
         shared = {b for b in disruptions[node.name] if any(b in disruptions[n.name] for n in batch)}
         return all(together[b] <= allowed[b] for b in shared)
 
-    for node in chosen:
-        if batches and fits(node, batches[-1]):
-            batches[-1].append(node)
-        else:
-            batches.append([node])
+    left = list(chosen)
+    while left:
+        batch = left[:1]
+        for place, node in enumerate(left[1:], start=1):
+            if fits(node, batch) and (node.name != around.own_node or len(batch) == place):
+                batch.append(node)
+        batches.append(batch)
+        taken = {n.name for n in batch}
+        left = [n for n in left if n.name not in taken]
     return [tuple(n.name for n in batch) for batch in batches]
 
 
@@ -256,8 +286,29 @@ def find_room(
     """Return why ``batch`` may not begin now, because nodes outside it are unavailable; empty when it may."""
     pool_of = {n.name: find_pool(n, pools) for n in nodes}
     limits = find_limits(pool_of, request, pools)
-    for pool in sorted({pool_of[name] for name in batch if name in pool_of}):
-        away = sorted(n.name for n in nodes if pool_of[n.name] == pool and n.is_unavailable and n.name not in batch)
-        if away and len(away) + sum(pool_of.get(name) == pool for name in batch) > limits[pool]:
-            return f"unavailable in the pool {pool}, of which {limits[pool]} may be: {', '.join(away)}"
+    away = sorted(n.name for n in nodes if n.is_unavailable and n.name not in batch)
+    going = [pool_of[name] for name in batch if name in pool_of]
+    for pool in sorted(set(going)):
+        of_pool = [name for name in away if pool_of[name] == pool]
+        if of_pool and len(of_pool) + going.count(pool) > limits[pool]:
+            return f"unavailable in the pool {pool}, of which {limits[pool]} may be: {', '.join(of_pool)}"
+    total = count_limit(request.max_unavailable, len(nodes))
+    if away and going and len(away) + len(going) > total:
+        return f"unavailable of all nodes, of which {total} may be (max_unavailable): {', '.join(away)}"
     return ""
+
+
+def fit_beside(
+    failed: Collection[str],
+    batch: Sequence[str],
+    nodes: Sequence[NodeFacts],
+    pools: Sequence[PoolFacts],
+    request: NodeRequest,
+) -> tuple[Sequence[str], str]:
+    """Return as many nodes of ``batch`` as there is room for beside the ``failed`` ones that stay unavailable; and why there is
+    none for all. Whatever else is unavailable may come back: the gates wait for that.
+    """
+    lasting = [n if n.name in failed else replace(n, is_cordoned=False, is_ready=True) for n in nodes]
+    sizes = range(len(batch), 0, -1)
+    fitting = (batch[:size] for size in sizes if not find_room(batch[:size], lasting, pools, request))
+    return next(fitting, ()), find_room(batch, lasting, pools, request)

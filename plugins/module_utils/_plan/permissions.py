@@ -10,6 +10,8 @@ from .._model import Permission, Probe
 
 #: Where the pods live that restart nodes.
 RESTART_NAMESPACE = "bound-tokens-node-restart"
+#: Grants the use of OpenShift's privileged SCC.
+SCC_ROLE = "system:openshift:scc:privileged"
 #: The change of the issuer, its checks and the wait after it.
 ISSUER = (
     Permission(verb="get", group="config.openshift.io", resource="authentications"),
@@ -37,6 +39,21 @@ RESTART = (
     NAMESPACES,
     Permission(verb="delete", group="", resource="namespaces"),
     Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
+    # Nobody may grant by a binding what they do not have, unless they may bind its role.
+    Permission(
+        verb="use",
+        group="security.openshift.io",
+        resource="securitycontextconstraints",
+        namespace=RESTART_NAMESPACE,
+        name="privileged",
+        instead=Permission(
+            verb="bind",
+            group="rbac.authorization.k8s.io",
+            resource="clusterroles",
+            namespace=RESTART_NAMESPACE,
+            name=SCC_ROLE,
+        ),
+    ),
     Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
     Permission(verb="delete", group="", resource="pods", namespace=RESTART_NAMESPACE),
 )

@@ -12,7 +12,7 @@ from typing import Any
 from .._model import Outcome
 from .._node_model import RESTART_LABELS, NodeFacts, NodePod
 from .drain import is_daemon
-from .permissions import RESTART_NAMESPACE
+from .permissions import RESTART_NAMESPACE, SCC_ROLE
 
 #: Of the restart pod: the boot ID for which it was made.
 BOOT_LABEL = "bound-tokens.openshift/boot-id"
@@ -59,7 +59,7 @@ def build_role_binding() -> dict[str, Any]:
         "roleRef": {
             "apiGroup": "rbac.authorization.k8s.io",
             "kind": "ClusterRole",
-            "name": "system:openshift:scc:privileged",
+            "name": SCC_ROLE,
         },
         "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": RESTART_NAMESPACE}],
     }

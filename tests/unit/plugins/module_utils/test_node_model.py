@@ -163,6 +163,7 @@ def test_a_cordon_is_no_update():
         M,
         replace(M, was_cordoned=True),
         replace(M, requested_at="2026-11-22T08:00:02Z"),
+        replace(M, emptied_at="2026-11-22T08:00:02Z"),
         replace(M, run_id='it"s {odd} \\ \u2028 ü', boot_id=""),
     ],
 )
@@ -191,6 +192,7 @@ def test_a_mark_is_read_as_it_was_written(mark):
         json.dumps({"run_id": "r1", "boot_id": BOOT_ID, "was_cordoned": "false"}),
         json.dumps({"run_id": "r1", "boot_id": BOOT_ID, "was_cordoned": None}),
         json.dumps({"run_id": "r1", "boot_id": BOOT_ID, "requested_at": "yesterday"}),
+        json.dumps({"run_id": "r1", "boot_id": BOOT_ID, "emptied_at": "yesterday"}),
         json.dumps({"run_id": "r1", "boot_id": BOOT_ID, "requested_at": 1763798400}),
     ],
     ids=lambda text: str(text)[:60],

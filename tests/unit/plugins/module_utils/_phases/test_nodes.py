@@ -17,9 +17,11 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GateRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import RESTART_NAMESPACE
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import RunRecord
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
 
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
@@ -50,6 +52,7 @@ class Cluster:
         self.stale = set()  # nodes whose pods are shown as they were before the restart
         self.hasty = set()  # nodes that are down before their restart pod has ended
         self.lock, self.lists = threading.Lock(), []
+        self.own_uid, self.denied = "", set()  # the pod that we run in; resources that we may do nothing with
         for name in names:
             self.add_node(name)
 
@@ -180,8 +183,10 @@ class Cluster:
 
     def create(self, kind, body, namespace=None):
         def act():
-            if kind.startswith("SelfSubject"):
-                return {"status": {"allowed": True}}
+            if kind == "SelfSubjectReview":
+                return {"status": {"userInfo": {"extra": {"authentication.kubernetes.io/pod-uid": [self.own_uid]}}}}
+            if kind == "SelfSubjectAccessReview":
+                return {"status": {"allowed": body["spec"]["resourceAttributes"]["resource"] not in self.denied}}
             if namespace and namespace not in ("bound-tokens",) and (None, namespace) not in self.objects["Namespace"]:
                 raise api_error(404, f'namespaces "{namespace}" not found')
             if (namespace, body["metadata"]["name"]) in self.objects[kind]:
@@ -263,10 +268,12 @@ def merge(target, patch):
 
 class OpenGates:
     def __init__(self):
+        self.request = GateRequest()
         self.unwell = self.satisfied = frozenset()
+        self.asked = 0
 
     def require_quiet(self):
-        pass
+        self.asked += 1
 
     def find_rollout(self):
         return ""
@@ -287,6 +294,7 @@ def run(
     said=None,
     say=None,
     keeper=None,
+    canary_pause=0,
     **request,
 ):
     request = NodeRequest(image="shell", **request)
@@ -302,6 +310,7 @@ def run(
         say=say or ([] if said is None else said).append,
         way=way,
         requires_restart=requires_restart,
+        canary_pause=canary_pause,
     ).work(check_mode=check_mode)
 
 
@@ -654,6 +663,31 @@ def test_a_plan_tells_what_would_be_refused_later():
     assert [(f["check"], f["blocking"]) for f in plan["findings"]][:1] == [("Permissions", True)]
 
 
+@pytest.mark.parametrize(
+    ("denied", "words"),
+    [
+        ({"securitycontextconstraints"}, None),
+        ({"clusterroles"}, None),
+        (
+            {"clusterroles", "securitycontextconstraints"},
+            "you are not allowed to use securitycontextconstraints.security.openshift.io privileged in namespace bound-tokens",
+        ),
+        ({"rolebindings"}, "you are not allowed to create rolebindings.rbac.authorization.k8s.io in namespace"),
+    ],
+)
+def test_who_may_not_grant_the_restart_pod_its_privileges_is_told_before_the_first_cordon(denied, words):
+    cluster = Cluster("w0", "w1")
+    cluster.denied = denied
+    if words is None:
+        run(cluster, names=("w0",))
+        assert cluster.restarts == {"w0": 1}
+        return
+    with pytest.raises(Refused, match=re.escape(words)):
+        run(cluster, names=("w0",))
+    assert cluster.deeds == []
+    assert run(cluster, names=("w0",), way=Way.DRAIN)["changed"]  # which needs none of it
+
+
 def test_while_a_rollout_runs_no_pod_goes_and_no_node_restarts():
     cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
     keeper.find_rollout = lambda: "a rollout runs: 2 of 3" if 5 <= cluster.now < 60 else ""
@@ -661,4 +695,365 @@ def test_while_a_rollout_runs_no_pod_goes_and_no_node_restarts():
     run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=30))
     assert "w0 is paused: a rollout runs: 2 of 3" in said
     assert [at >= 60 for at, what, name in cluster.deeds if (what, name) == ("evict", "web-w0")] == [True]
+    assert cluster.restarts == {"w0": 1}
+
+
+# -- node_drain and node_restart together
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["still empty", "restarted by hand"])
+def test_a_node_that_node_drain_has_emptied_is_restarted_and_put_back_by_node_restart(is_restarted):
+    cluster = Cluster("w0", "w1")
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    mark = parse_mark_of(cluster, "w0")
+    assert (mark.requested_at, mark.emptied_at is None) == (None, False)
+    if is_restarted:
+        cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
+        cluster.sleep(10)
+    result = run(cluster, names=("w0",), restart_timeout=60)
+    assert [n["outcome"] for n in result["nodes"]] == ["done"]
+    assert cluster.restarts == {"w0": 1}
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert leftovers(cluster) == []
+
+
+def test_what_was_shown_before_a_node_was_emptied_is_no_proof_of_its_restart_by_other_means():
+    cluster = Cluster("w0", "w1")
+    cluster.sleep(100)
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    cluster.stale.add("w0")
+    cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
+    with pytest.raises(WaitFailed, match="w0: after 1 min: not Ready on it yet: shop/DaemonSet/web, shop/etcd-w0"):
+        run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=60)
+    assert cordoned(cluster) == {"w0"}
+
+
+def test_an_emptied_node_on_which_something_blocks_now_is_left_to_who_emptied_it():
+    cluster = Cluster("w0", "w1")
+    run(cluster, names=("w0",), way=Way.DRAIN)
+    cluster.add_pod("late", "w0", kind="ReplicaSet")
+    cluster.refused["late"] = 10**9
+    with pytest.raises(WaitFailed, match="w0: after 30 s: 1 pod"):
+        run(cluster, names=("w0",), way=Way.DRAIN, drain=DrainOptions(timeout=30))
+    assert cordoned(cluster) == marks(cluster) == {"w0"}
+
+
+def test_nodes_that_are_put_back_pass_no_gate():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    run(cluster, names=("w0",), way=Way.DRAIN, keeper=keeper)
+    assert keeper.asked == 1
+    keeper.wait = keeper.require_quiet = None
+    assert run(cluster, names=("w0",), way=Way.RETURN, requires_restart=False, keeper=keeper)["changed"]
+
+
+def test_the_node_of_a_single_node_cluster_is_not_called_empty():
+    cluster, said = Cluster("m0"), []
+    run(cluster, names=("m0",), way=Way.DRAIN, said=said)
+    assert "m0 is cordoned with its pods on it, for there is no other node" in said
+    assert not [line for line in said if "empty" in line]
+    assert [what for _at, what, _name in cluster.deeds] == ["cordon"]
+    cluster.reboots["m0"] = (cluster.now, cluster.now + 5)
+    run(cluster, names=("m0",), way=Way.RETURN)
+    run(cluster, names=("m0",), said=said)
+    assert "m0 is restarted with its pods on it, for there is no other node" in said
+    assert cluster.restarts == {"m0": 2}
+
+
+# -- failures
+
+
+def test_what_the_last_step_of_a_failed_node_took_and_sent_away_is_told():
+    cluster = Cluster("w0", "w1")
+    cluster.add_pod("other", "w0", kind="ReplicaSet", is_ready=False)
+    cluster.refused["web-w0"] = 10**9
+    with pytest.raises(WaitFailed) as caught:
+        run(cluster, names=("w0",), drain=DrainOptions(timeout=30))
+    (node,) = caught.value.progress["nodes"]
+    assert (node["outcome"], node["evicted"]) == ("failed", 1)
+    assert node["seconds"]["draining"] >= 30
+
+
+FAILING = {"restart_timeout": 60, "max_failures": 1}
+
+
+def test_a_failed_node_that_is_left_cordoned_does_not_keep_others_waiting_in_vain():
+    cluster, keeper = Cluster("w0", "w1", "w2"), OpenGates()
+    cluster.broken.add("w0")
+    words = (
+        r"1 node\(s\) failed: w0: after 1 min: .* 2 node\(s\) were not begun\. There is no room beside that for w1, whatever "
+        r"max_failures says: unavailable of all nodes, of which 1 may be \(max_unavailable\): w0\. Mend them and run it again"
+    )
+    with pytest.raises(WaitFailed, match=words):
+        run(cluster, keeper=keeper, **FAILING)
+    assert cordoned(cluster) == {"w0"}
+    assert cluster.restarts == {}
+
+
+def test_as_many_nodes_go_on_as_there_is_room_for_beside_a_failed_one():
+    cluster, said = Cluster("w0", "w1", "w2", "w3"), []
+    cluster.broken.add("w0")
+    with pytest.raises(
+        WaitFailed, match=r"^1 node\(s\) failed: w0: [^.]*\. Mend them and run it again: it goes on where it"
+    ):
+        run(cluster, said=said, max_unavailable="2", **FAILING)
+    assert [line.partition("next: ")[2] for line in said if "next: " in line] == ["w0, w1", "w2", "w3"]
+    assert cluster.restarts == {"w1": 1, "w2": 1, "w3": 1}
+    assert cordoned(cluster) == {"w0"}
+
+
+def test_a_failed_node_that_was_put_back_takes_no_room():
+    cluster = Cluster("w0", "w1")
+    cluster.broken.add("w0")
+    with pytest.raises(WaitFailed, match=r"^1 node\(s\) failed: w0: [^.]*\. Mend them"):
+        run(cluster, on_failure="put_back", **FAILING)
+    assert cluster.restarts == {"w1": 1}
+    assert cordoned(cluster) == set()
+
+
+def test_with_the_room_gate_skipped_a_failed_node_takes_no_room():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    keeper.request = GateRequest(skip=frozenset({"room"}))
+    cluster.broken.add("w0")
+    with pytest.raises(WaitFailed):
+        run(cluster, keeper=keeper, **FAILING)
+    assert cluster.restarts == {"w1": 1}
+
+
+def test_emptying_nodes_fails_when_more_have_failed_than_may():
+    cluster = Cluster("w0", "w1", "w2")
+    cluster.add_pod("stuck", "w0", kind="ReplicaSet", is_ready=False)
+    cluster.refused["stuck"] = 10**9
+    options = {"names": ("w0", "w1"), "way": Way.DRAIN, "drain": DrainOptions(timeout=30)}
+    result = run(cluster, max_failures=1, **options)
+    assert {n["name"]: n["outcome"] for n in result["nodes"]} == {"w0": "failed", "w1": "restarting"}
+    with pytest.raises(WaitFailed, match=r"1 node\(s\) failed: w0: "):
+        run(cluster, **options)
+
+
+def test_nodes_that_are_emptied_together_are_not_begun_one_by_one_beside_a_failed_one():
+    cluster = Cluster("w0", "w1", "w2", "w3")
+    cluster.refused["web-w0"] = 10**9
+    limits = {"max_unavailable": "2", "max_failures": 1, "on_failure": "leave", "drain": DrainOptions(timeout=30)}
+    run(cluster, names=("w0",), way=Way.DRAIN, **limits)
+    words = r"no room beside that for w1, w2, .* of which 2 may be \(max_unavailable\): w0\."
+    with pytest.raises(WaitFailed, match=words):
+        run(cluster, names=("w1", "w2"), way=Way.DRAIN, **limits)
+    assert cordoned(cluster) == {"w0"}
+    run(cluster, names=("w1",), way=Way.DRAIN, **limits)
+    assert cordoned(cluster) == {"w0", "w1"}
+
+
+# -- one task after the other
+
+
+def test_a_task_that_begins_some_nodes_names_no_others():
+    cluster, said = Cluster("w0", "w1", "w2"), []
+    run(cluster, max_unavailable="3", only=("w1",), said=said)
+    assert [line.partition("next: ")[2] for line in said if "next: " in line] == ["w1"]
+    assert cluster.restarts == {"w1": 1}
+
+
+CANARY = {"has_canary": True, "canary_pause": 600, "max_unavailable": "3"}
+
+
+def cordons(cluster):
+    return {name: at for at, what, name in cluster.deeds if what == "cordon"}
+
+
+def returns(cluster):
+    return {name: at for at, what, name in cluster.deeds if what == "uncordon"}
+
+
+def test_the_others_wait_for_the_pause_after_the_canary():
+    cluster, said = Cluster("w0", "w1", "w2"), []
+    run(cluster, said=said, **CANARY)
+    assert 600 <= cordons(cluster)["w1"] - returns(cluster)["w0"] <= 606
+    assert [line[:13] for line in said if "paus" in line] == ["pausing for 9"]
+    assert cluster.now - returns(cluster)["w1"] < 100  # and no other pause
+
+
+@pytest.mark.parametrize("seconds", [100, 1000], ids=["within the pause", "after it"])
+def test_the_pause_is_kept_by_the_next_run_and_not_taken_twice(seconds):
+    cluster = Cluster("w0", "w1", "w2")
+
+    def end(line):
+        if line.startswith("pausing"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cluster, say=end, **CANARY)
+    done_at = returns(cluster)["w0"]
+    cluster.sleep(seconds)
+    begun_at = cluster.now
+    run(cluster, new_id="second", **CANARY)
+    expected = max(begun_at, done_at + 600)
+    assert expected <= cordons(cluster)["w1"] <= expected + 10
+    assert abs(cordons(cluster)["w1"] - cordons(cluster)["w2"]) < 2  # no second canary
+    assert cluster.restarts == {"w0": 1, "w1": 1, "w2": 1}
+
+
+def test_a_canary_that_was_killed_on_its_way_is_the_canary_of_the_next_run():
+    cluster = Cluster("w0", "w1", "w2")
+
+    def end(line):
+        if "restarts within" in line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cluster, say=end, **CANARY)
+    result = run(cluster, new_id="second", **CANARY)
+    assert result["batches"] == [["w0"], ["w1", "w2"]]
+    assert 600 <= cordons(cluster)["w1"] - returns(cluster)["w0"] <= 606
+
+
+def test_emptying_nodes_keeps_the_pause_after_the_first_node_of_the_run():
+    cluster = Cluster("w0", "w1", "w2")
+    run(cluster, only=())
+    run(cluster, names=("w0",), way=Way.DRAIN, canary_pause=600)
+    run(cluster, names=("w0",), way=Way.RETURN, requires_restart=False, canary_pause=600)
+    run(cluster, names=("w1",), way=Way.DRAIN, canary_pause=600)
+    assert 600 <= cordons(cluster)["w1"] - returns(cluster)["w0"] <= 606
+
+
+# -- what nodes are restarted for
+
+
+def rotate(cluster, run_id, *, finished_at):
+    """The record of a rotation whose rollout ended so many seconds from now."""
+    store = RecordStore(cluster=cluster, namespace="bound-tokens")
+    store.read()
+    store.write(RunRecord(run_id=run_id, issuer="https://x", finished_at=cluster.moment(finished_at)))
+
+
+def interrupt(cluster, words, **options):
+    """A run that is killed when it says so."""
+
+    def end(line):
+        if words in line:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cluster, say=end, **options)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "finished_at", "count"),
+    [("two", 0, 2), ("two", -(10**6), 1), ("one", -(10**6), 1), ("one", 0, 2)],
+    ids=["another issuer", "the same rollout", "the same run", "the same run whose issuer was set again"],
+)
+def test_nodes_that_were_restarted_for_something_else_are_restarted_again(run_id, finished_at, count):
+    cluster = Cluster("w0", "w1")
+    rotate(cluster, "one", finished_at=-1)
+    interrupt(cluster, "w0 is done", run_id="one")
+    cluster.sleep(100)
+    rotate(cluster, run_id, finished_at=finished_at)
+    result = run(cluster, run_id=run_id, take_over=True)
+    assert cluster.restarts == {"w0": count, "w1": 1}
+    assert [n["outcome"] for n in result["nodes"]] == ["done", "done"]
+    assert cordoned(cluster) == marks(cluster) == set()
+    assert not run(cluster, run_id=run_id)["changed"]
+
+
+def test_a_node_that_was_on_its_way_for_something_else_is_put_back_and_restarted_again():
+    cluster = Cluster("w0", "w1")
+    rotate(cluster, "one", finished_at=-1)
+    interrupt(cluster, "w0 restarts within", run_id="one")
+    cluster.sleep(100)
+    rotate(cluster, "two", finished_at=0)
+    result = run(cluster, run_id="two", take_over=True)
+    assert cluster.restarts == {"w0": 2, "w1": 1}
+    assert [n["outcome"] for n in result["nodes"]] == ["done", "done"]
+    assert cordoned(cluster) == marks(cluster) == set()
+
+
+def test_without_a_rotation_a_run_that_takes_over_leaves_alone_what_is_done():
+    cluster = Cluster("w0", "w1")
+    interrupt(cluster, "w0 is done", run_id="one")
+    rotate(cluster, "another", finished_at=10**6)
+    run(cluster, run_id="two", take_over=True)
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+
+
+# -- the run itself, and others at work
+
+
+def test_the_node_of_the_runs_own_pod_is_refused_before_the_first_cordon_unless_that_is_meant():
+    cluster = Cluster("m0", "w0", "w1")
+    cluster.own_uid = cluster.objects["Pod"]["shop", "web-w0"]["metadata"]["uid"]
+    with pytest.raises(Refused) as caught:
+        run(cluster)
+    assert caught.value.message == (
+        "No node was touched, because: w0: this run has its credentials in shop/web-w0, which is on it, and ends with that pod; "
+        "run it from elsewhere, leave the node out, or set allow_disruption to true and run it again then: another run goes "
+        "on where it stopped."
+    )
+    assert cluster.deeds == []
+    plan = run(cluster, check_mode=True)
+    assert ("OwnPod", "allow_disruption", True) in [(f["check"], f["option"], f["blocking"]) for f in plan["findings"]]
+    run(cluster, names=("w1",))
+    assert cluster.restarts == {"w1": 1}
+    result = run(cluster, names=("w0", "w1"), allow_disruption=True)
+    assert result["batches"] == [["w1"], ["w0"]]
+    assert [f["blocking"] for f in result["findings"] if f["check"] == "OwnPod"] == [False]
+
+
+def test_the_runs_own_pod_does_not_outlive_the_restart_of_the_only_node_either():
+    cluster = Cluster("m0")
+    cluster.own_uid = cluster.objects["Pod"]["shop", "agent-m0"]["metadata"]["uid"]
+    with pytest.raises(Refused, match="m0: this run has its credentials in shop/agent-m0"):
+        run(cluster)
+
+
+UPDATING = {"machineconfiguration.openshift.io/state": "Working"}
+
+
+def update(cluster, name, *, is_over=False):
+    """The machine-config daemon begins to work on a node, or has done so."""
+    node = cluster.objects["Node"][None, name]
+    merge(node, {"metadata": {"annotations": dict.fromkeys(UPDATING) if is_over else dict(UPDATING)}})
+    node["metadata"]["resourceVersion"] = str(next(cluster.versions))
+
+
+def test_a_node_that_the_machine_config_operator_takes_after_the_gates_is_left_to_it():
+    cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
+    keeper.wait = lambda batch, own: update(cluster, "w0")
+    sleep = cluster.sleep
+
+    def end_later(seconds):
+        sleep(seconds)
+        if cluster.now >= 300:
+            update(cluster, "w0", is_over=True)
+
+    cluster.sleep = end_later
+    run(cluster, names=("w0",), said=said, keeper=keeper)
+    words = "w0 is left alone: the machine-config operator is at work on it: the machine-config daemon reports Working"
+    assert said.count(words) == 1
+    assert cordons(cluster)["w0"] >= 300
+    assert cluster.restarts == {"w0": 1}
+
+
+def test_an_update_that_does_not_end_in_time_is_told_and_its_node_not_touched():
+    cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
+    keeper.wait = lambda batch, own: update(cluster, "w0")
+    words = "w0: after 1 min: the machine-config operator is at work on it: the machine-config daemon reports Working"
+    with pytest.raises(WaitFailed, match=words):
+        run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=60))
+    assert cluster.deeds == []
+    assert [line for line in said if "FAILED" in line] == [
+        f"w0 FAILED and is left as it is: {words.partition(': ')[2]}"
+    ]
+
+
+def test_the_cordon_stays_while_the_machine_config_operator_is_at_work_on_a_node_that_has_restarted():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    boot = cluster.boot
+    cluster.boot = lambda name: (boot(name), update(cluster, name))
+    with pytest.raises(
+        WaitFailed, match="w0: after 1 min: it is well, and the machine-config operator is at work on it"
+    ):
+        run(cluster, names=("w0",), restart_timeout=60)
+    assert cordoned(cluster) == {"w0"}
+    keeper.request = GateRequest(skip=frozenset({"pools"}))
+    run(cluster, names=("w0",), keeper=keeper, restart_timeout=60)
+    assert cordoned(cluster) == set()
     assert cluster.restarts == {"w0": 1}

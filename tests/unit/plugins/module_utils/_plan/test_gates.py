@@ -176,7 +176,12 @@ CASES = [
         ("room", "unavailable in the pool worker, of which 1 may be: worker-1"),
     ),
     ("the worker itself is cordoned already", W, {"nodes": with_node("worker-0", cordoned=True)}, None),
-    ("a node of another pool is cordoned", W, {"nodes": with_node("master-1", cordoned=True)}, None),
+    (
+        "a node of another pool is cordoned",
+        W,
+        {"nodes": with_node("master-1", cordoned=True)},
+        ("room", "unavailable of all nodes, of which 1 may be (max_unavailable): master-1"),
+    ),
     (
         "another etcd member is not Ready",
         M,
@@ -316,7 +321,7 @@ def test_a_batch_that_has_begun_is_only_held_up_by_what_its_restart_would_endang
 
 def test_the_limit_per_pool_of_the_task_counts():
     nodes = with_node("worker-1", cordoned=True)
-    two = NodeRequest(max_unavailable_per_pool="2")
+    two = NodeRequest(max_unavailable="9", max_unavailable_per_pool="2")
     assert judge(W, nodes=nodes, pools=(), limits=two).outcome is Outcome.DONE
     assert judge(["worker-0", "worker-2"], nodes=nodes, pools=(), limits=two).reason == "NoRoom"
 

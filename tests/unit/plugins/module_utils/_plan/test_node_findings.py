@@ -83,12 +83,23 @@ SECOND = {
 }
 
 
-def find(pods, *, chosen=("worker-0",), nodes=NODES, budgets=(), batches=None, now=NOW, **drain):
-    around = Surroundings(nodes=nodes, budgets=budgets, pods={**SECOND, **pods})
+def find(
+    pods,
+    *,
+    chosen=("worker-0",),
+    nodes=NODES,
+    budgets=(),
+    batches=None,
+    now=NOW,
+    own=None,
+    allow_disruption=False,
+    **drain,
+):
+    around = Surroundings(nodes=nodes, budgets=budgets, pods={**SECOND, **pods}, own_pod=own)
     return find_blockers(
         [n for n in nodes if n.name in chosen],
         around,
-        NodeRequest(drain=DrainOptions(**drain)),
+        NodeRequest(drain=DrainOptions(**drain), allow_disruption=allow_disruption),
         batches=batches or [(name,) for name in chosen],
         now=now,
     )
@@ -520,7 +531,25 @@ def test_every_check_has_found_something():
     )
     checks = {f.check for f in found}
     alone = find({}, chosen=("master-0",), nodes=[node("master-0")])
-    assert len(checks | {f.check for f in alone}) > len(CHECKS)
+    own = find({}, own=pod("runner-1", nodeName="worker-0"))
+    assert len(checks | {f.check for f in (*alone, *own)}) > len(CHECKS)
+
+
+@pytest.mark.parametrize("pods", [{}, {"worker-0": [pod("runner-1", kind="DaemonSet", nodeName="worker-0")]}])
+def test_the_pod_that_the_run_lives_in(pods):
+    """Whether a drain takes it or not."""
+    own = pod("runner-1", nodeName="worker-0")
+    found = find(pods, own=own)
+    assert [(f.check, f.node, f.option, f.is_blocking) for f in found] == [
+        ("OwnPod", "worker-0", "allow_disruption", True)
+    ]
+    assert find(pods, own=own, chosen=("worker-1",)) == []
+    found = find(pods, own=own, allow_disruption=True)
+    assert [(f.check, f.is_blocking) for f in found] == [("OwnPod", False)]
+    assert found[0].message == (
+        "worker-0: this run has its credentials in shop/runner-1, which is on it, and ends with that pod; run it again "
+        "then: another run goes on where it stopped."
+    )
 
 
 QUANTITIES = [

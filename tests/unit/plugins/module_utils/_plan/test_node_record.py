@@ -17,12 +17,15 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.node_
     NodeRecord,
     Step,
     dump_nodes,
+    find_outdated,
+    find_pause,
     find_restarted,
     judge_nodes,
     judge_step,
     parse_nodes,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import judge_restarted
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import RunRecord
 
 OLD, NEW = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 ASKED = "2026-11-22T08:00:02Z"
@@ -121,6 +124,7 @@ def damaged():
         {"unwell": None},
         {"odd": 1},
         {"restarted_at": "later"},
+        {"done_at": "later"},
     ):
         yield json.dumps({**whole, "nodes": {"w9": {**whole["nodes"]["w9"], **change}}})
 
@@ -205,6 +209,47 @@ def test_which_nodes_a_run_has_restarted_and_when():
     assert find_restarted(replace(record, begun_at=None), "r1") == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "rotation", "wanted"),
+    [
+        ("no rotation", None, set()),
+        ("one of another name", {"run_id": "r7", "finished_at": "2026-11-22T09:00:00Z"}, set()),
+        ("its rollout ended before", {"finished_at": "2026-11-22T07:00:00Z"}, set()),
+        ("its rollout ended between", {"finished_at": "2026-11-22T08:00:00Z"}, {"unseen"}),
+        ("at the very moment", {"finished_at": ASKED}, {"unseen"}),
+        ("after all of them", {"finished_at": "2026-11-22T09:00:00Z"}, {"seen", "unseen"}),
+        ("when it ended is not known, it was begun later", {"started_at": "2026-11-22T09:00:00Z"}, {"seen", "unseen"}),
+        ("when it ended is not known, it was begun before", {"started_at": "2026-11-22T07:00:00Z"}, set()),
+        ("nothing is known", {}, set()),
+    ],
+)
+def test_which_nodes_were_restarted_for_something_else(name, rotation, wanted):
+    nodes = {
+        "seen": replace(PROGRESS, step=Step.DONE),
+        "unseen": replace(PROGRESS, step=Step.DONE, restarted_at=None),  # after the run had begun
+        "failed": replace(PROGRESS, step=Step.FAILED),
+    }
+    given = None if rotation is None else RunRecord(**{"run_id": "r1", "issuer": "https://x", **rotation})
+    assert find_outdated(replace(RECORD, nodes=nodes), given) == wanted
+
+
+@pytest.mark.parametrize(
+    ("done_at", "now", "left"),
+    [
+        ([], "2026-11-22T08:00:00Z", 0),
+        ([None], "2026-11-22T08:00:00Z", 0),
+        (["2026-11-22T08:00:00Z"], "2026-11-22T08:00:00Z", 600),
+        (["2026-11-22T08:05:00Z", None, "2026-11-22T08:00:00Z"], "2026-11-22T08:07:00Z", 180),
+        (["2026-11-22T08:00:00Z"], "2026-11-22T08:10:00Z", 0),
+        (["2026-11-22T08:00:00Z"], "2026-11-23T08:10:00Z", 0),
+        (["2026-11-22T08:00:00Z"], None, 600),
+    ],
+)
+def test_how_much_of_the_pause_after_the_first_node_is_left(done_at, now, left):
+    nodes = {f"w{i}": replace(PROGRESS, done_at=moment) for i, moment in enumerate(done_at)}
+    assert find_pause(replace(RECORD, nodes=nodes), 600, parse_time(now)) == left
+
+
 def test_the_marks_of_runs_taken_over_are_ones_own():
     assert RECORD.names == {"r1", "r0"}
 
@@ -226,6 +271,8 @@ STEPS = [
     (OLD, MINE, True, "restarting"),
     (OLD, replace(MINE, requested_at=ASKED), True, "restarting"),
     (OLD, replace(MINE, requested_at=ASKED), False, "restarting"),
+    (OLD, replace(MINE, emptied_at=ASKED), True, "restarting"),
+    (OLD, replace(MINE, emptied_at=ASKED), False, "draining"),
     (OLD, replace(MINE, was_cordoned=True), False, "draining"),
     (OLD, FORMER, False, "draining"),
     (OLD, FORMER, True, "restarting"),

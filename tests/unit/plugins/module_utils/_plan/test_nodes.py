@@ -27,6 +27,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes
     find_limits,
     find_pool,
     find_room,
+    fit_beside,
     matches_text,
     plan_batches,
     read_drain_request,
@@ -115,6 +116,7 @@ def test_the_options_are_read():
         has_canary=True,
         only=("w0",),
         drain=DrainOptions(force=True),
+        allow_disruption=True,
         on_failure="put_back",
         max_failures=2,
         restart_timeout=60,
@@ -131,6 +133,8 @@ def test_the_options_are_read():
         ("max_unavailable_per_pool", "200%"),
         ("max_failures", -1),
         ("restart_timeout", -1),
+        ("restart_timeout", 0),
+        ("restart_timeout", 3),
         ("canary_pause", -1),
         ("restart_delay", 0),
         ("restart_delay", 61),
@@ -146,18 +150,30 @@ def test_delays_at_their_bounds(delay):
     assert read_node_request({**PARAMS, "restart_delay": delay}).delay == delay
 
 
-DRAIN_PARAMS = {name: PARAMS[name] for name in ("delete_options", "allow_disruption", "on_failure")}
+DRAIN_PARAMS = {
+    **{name: PARAMS[name] for name in ("delete_options", "allow_disruption", "on_failure")},
+    **{name: PARAMS[name] for name in ("max_unavailable_per_pool", "max_failures", "canary_pause")},
+    "max_unavailable": "100%",
+}
 
 
 def test_the_options_of_node_drain_are_read():
     given = {**DRAIN_PARAMS, "nodes": ["w0"], "restart_timeout": 0, "delete_options": {"wait_timeout": 5}}
     drain = DrainOptions(timeout=5)
-    assert read_drain_request(given) == NodeRequest(names=("w0",), restart_timeout=0, drain=drain)
+    wanted = NodeRequest(names=("w0",), restart_timeout=0, drain=drain, max_unavailable="100%")
+    assert read_drain_request(given) == wanted
+    limits = {"max_unavailable": "3", "max_unavailable_per_pool": "2", "max_failures": 1}
+    assert read_drain_request({**given, **limits}) == replace(wanted, **limits)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"nodes": []}, "The option nodes is empty"), ({"restart_timeout": -1}, "The option restart_timeout is -1")],
+    [
+        ({"nodes": []}, "The option nodes is empty"),
+        ({"restart_timeout": -1}, "The option restart_timeout is -1"),
+        ({"max_unavailable": "none"}, "The option max_unavailable is 'none'"),
+        ({"max_failures": -1}, "The option max_failures is -1"),
+    ],
 )
 def test_options_of_node_drain_that_cannot_be_meant_are_named(given, words):
     with pytest.raises(InvalidOption, match=words):
@@ -412,7 +428,7 @@ PLANS = [
     ("one of another pool is no matter", {"nodes": [*workers(4), node("x0", "", "infra", **AWAY)], "pools": POOLS,
      "names": ("w0", "w1", "w2", "w3"), "max_unavailable": "9"}, "w0 w1 | w2 w3"),
     ("one that comes later is away until then", {"nodes": [*workers(3), node("w3", is_ready=False)],
-     "max_unavailable": "2"}, "w0 | w1 | w2 w3"),
+     "max_unavailable": "2"}, "w0 w3 | w1 | w2"),
     ("one that came before may stay away", {"nodes": [node("a0", **AWAY), *workers(3)], "max_unavailable": "2"},
      "a0 w0 | w1 | w2"),
     ("no room at all", {"nodes": [*workers(3), node("x0", **AWAY), node("x1", **AWAY)], "names": ("w0", "w1", "w2"),
@@ -427,6 +443,9 @@ PLANS = [
      "max_unavailable": "2"}, "w1 w3 | w0 w2"),
     ("control plane alone in any order", {"nodes": [*masters(1), *workers(2)], "chosen": [*masters(1), *workers(2)],
      "max_unavailable": "5"}, "m0 | w0 w1"),
+    ("a node that does not fit does not keep later ones away", {"nodes": [*workers(3), node("x0", "", "x"),
+     node("x1", "", "x")], "pools": [PoolFacts(name=name, selector={"matchLabels": {f"node-role.kubernetes.io/{name}": ""}})
+     for name in ("worker", "x")], "max_unavailable": "2"}, "w0 x0 | w1 x1 | w2"),
     ("nothing chosen", {"nodes": workers(2), "chosen": []}, ""),
 ]  # fmt: skip
 
@@ -475,6 +494,16 @@ def test_a_third_node_may_be_the_one_too_many():
     assert plan(workers(5), pods=pods, budgets=[budget("a", 2)], max_unavailable="5") == "w0 w1 | w2 w3 | w4"
 
 
+def test_the_node_that_the_automation_runs_on_stays_the_last_of_its_kind():
+    """Though it would fit beside the first, and the second does not."""
+    nodes, pods = workers(3), {f"w{i}": pods_of("a") for i in (0, 1)}
+    own = replace(pods_of("runner")[0], facts=replace(pods_of("runner")[0].facts, node="w2"))
+    around = Surroundings(nodes=nodes, pods=pods, budgets=[budget("a", 1)], own_pod=own)
+    asked = request(max_unavailable="2")
+    assert plan_batches(nodes, asked, replace(around, own_pod=None)) == [("w0", "w2"), ("w1",)]
+    assert plan_batches(nodes, asked, around) == [("w0",), ("w1", "w2")]
+
+
 def test_two_hundred_nodes_in_batches_of_ten():
     nodes = workers(200)
     batches = plan(nodes, max_unavailable="5%").split(" | ")
@@ -503,6 +532,38 @@ def test_two_hundred_nodes_in_batches_of_ten():
 )  # fmt: skip
 def test_why_a_batch_may_not_begin(name, batch, nodes, wanted):
     assert find_room(batch, nodes, POOLS, request(max_unavailable="9")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "away", "wanted"),
+    [
+        ("as many as there may be", "1", [], ""),
+        ("one of the same pool", "2", ["w1"], ""),
+        ("one too many, in any pool", "1", ["i0"], "unavailable of all nodes, of which 1 may be (max_unavailable): i0"),
+        ("a share of all", "50%", ["i0", "i1", "w2"],
+         "unavailable of all nodes, of which 3 may be (max_unavailable): i0, i1, w2"),
+    ],
+)  # fmt: skip
+def test_a_batch_may_not_begin_when_too_many_of_all_nodes_are_away(name, total, away, wanted):
+    nodes = [*workers(4), node("i0", "", "infra"), node("i1", "", "infra")]
+    nodes = [replace(n, is_cordoned=n.name in away) for n in nodes]
+    assert find_room(["w0"], nodes, [], request(max_unavailable=total)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("total", "failed", "cordoned", "part", "words"),
+    [
+        ("2", [], ["w3"], ["w0", "w1"], False),  # it may come back
+        ("3", ["w3"], ["w3"], ["w0", "w1"], False),
+        ("2", ["w3"], ["w3"], ["w0"], True),
+        ("1", ["w3"], ["w3"], [], True),
+        ("1", ["w3"], [], ["w0", "w1"], False),  # it was put back
+    ],
+)
+def test_as_many_nodes_begin_as_there_is_room_for_beside_a_failed_one(total, failed, cordoned, part, words):
+    nodes = [replace(n, is_cordoned=n.name in cordoned) for n in workers(4)]
+    found, why = fit_beside(failed, ["w0", "w1"], nodes, [], request(max_unavailable=total))
+    assert (list(found), bool(why)) == (part, words)
 
 
 def test_every_batch_of_a_plan_has_room_when_more_than_one_node_goes():
@@ -548,8 +609,13 @@ def a_cluster(rng):
 def find_faults(batches, chosen, asked, around):
     """Yield what is wrong with a plan, counted anew."""
     planned = [name for batch in batches for name in batch]
-    if planned != names(chosen):
+    if sorted(planned) != sorted(names(chosen)):
         yield f"planned {planned}, chosen {names(chosen)}"
+    order = [[n.name for n in chosen if n.name in batch] for batch in batches]
+    if order != [list(batch) for batch in batches] or [b[0] for b in order] != sorted(
+        (b[0] for b in order), key=names(chosen).index
+    ):
+        yield f"planned {batches}, chosen in the order {names(chosen)}"
     by_name = {n.name: n for n in around.nodes}
     pool_of = {n.name: find_pool(n, around.pools) for n in around.nodes}
     limits = find_limits(pool_of, asked, around.pools)
