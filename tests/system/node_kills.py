@@ -44,7 +44,8 @@ def restart_with_kills(lab, chance, victims):
     for name in cordoned:
         set_cordon(lab, name, True)
     run_id = f"killed-{time.time_ns()}" if chance.random() < 0.5 else None
-    variables = as_role(nodes=names, **({"run_id": run_id} if run_id else {}))
+    limits = {"max_unavailable": 1 + len(cordoned)}  # what others have cordoned counts, too
+    variables = as_role(nodes=names, **limits, **({"run_id": run_id} if run_id else {}))
     since, before = now(), boot_ids(lab)
     story = [f"{', '.join(names)}, cordoned {', '.join(cordoned) or 'none'}, run {run_id}"]
     with Members(lab) as members:

@@ -65,6 +65,16 @@ def test_a_node_is_emptied_restarted_by_hand_and_put_back(whole):
     assert not drain(whole, "available", name)["changed"]
 
 
+def test_a_node_that_was_emptied_is_restarted_by_node_restart(whole):
+    name = busiest(whole)
+    since, before = now(), boot_ids(whole)
+    assert drain(whole, "drained", name)["changed"]
+    result = restart(whole, name)
+    assert [n["outcome"] for n in result["nodes"]] == ["done"], result
+    check(whole, since, before, [name], plan(whole))
+    assert read_record(whole) is None
+
+
 def test_a_node_is_emptied_and_put_back_as_it_is(whole):
     name = busiest(whole)
     since, before = now(), boot_ids(whole)
@@ -126,6 +136,33 @@ def test_the_role_calls_the_users_tasks_after_a_failure(whole, tmp_path):
     assert words.startswith("1 node(s) failed: worker-0: after 30 s: asked to restart at "), run.output()[-3000:]
     assert f"it is Ready, and its boot ID is still {before['worker-0']}" in words
     assert words in " ".join(run.output().split())
+    run.log.unlink()
+
+
+def test_the_role_goes_on_after_a_failure_that_may_be_and_fails_at_its_end(whole, tmp_path):
+    """The user's own tasks do not restart the first host."""
+    reboot = {
+        "ansible.builtin.command": {
+            "argv": ["{{ ansible_playbook_python }}", "-m", "lab", "exec", "{{ item }}", *REBOOT]
+        },
+        "loop": "{{ node_restart_batch | difference(['worker-0']) }}",
+        "changed_when": True,
+    }
+    log, since, before = tmp_path / "log", now(), boot_ids(whole)
+    run = play(
+        whole,
+        "restart_nodes",
+        **as_role(nodes=["worker-0", "worker-1"], restart_timeout=60, max_failures=1, on_failure="put_back"),
+        node_restart_tasks=write_tasks(tmp_path / "restart.yml", reboot),
+        node_restart_failure_tasks=write_tasks(tmp_path / "failure.yml", note(log, "failed")),
+    )
+    assert run.process.wait(timeout=600) != 0
+    words = " ".join(run.output().split())
+    assert "1 node(s) failed: worker-0. Mend them and run it again: it goes on where it stopped." in words, words[
+        -4000:
+    ]
+    assert log.read_text() == "failed\n"
+    check(whole, since, before, ["worker-1"], plan(whole))
     run.log.unlink()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 from interruptions import now, play
@@ -16,6 +17,7 @@ from node_runs import (
     check,
     is_cordoned,
     make_whole,
+    nodes,
     plan,
     read_record,
     restart,
@@ -257,6 +259,26 @@ def test_the_api_servers_are_killed_one_after_the_other_while_a_node_is_drained(
         eventually(lambda: all(c["status"] == "True" for c in ready_conditions(whole)))
     run.finish()
     check(whole, since, before, ["worker-0"], plan(whole))
+    run.log.unlink()
+
+
+POOL = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker"
+CONFIGS = [f"machineconfiguration.openshift.io/{which}Config" for which in ("current", "desired")]
+
+
+def test_a_pool_update_that_begins_in_the_middle_is_over_before_the_next_node_is_begun(whole):
+    config = f"rendered-worker-{time.time_ns()}"
+    since, before = now(), boot_ids(whole)
+    run = play(whole, "restart_nodes", **as_role(nodes=["worker-0", "worker-1"], stable_seconds=5))
+    assert run.wait_for("worker-0 restarts within")
+    whole.api.merge(POOL, {"spec": {"configuration": {"name": config}}})
+    output = run.finish()
+    assert "waiting before worker-1: the machine-config operator is at work on node worker-" in output, output[-4000:]
+    workers = [
+        node["metadata"]["annotations"] for name, node in nodes(whole).items() if name in ("worker-0", "worker-1")
+    ]
+    assert {notes[which] for notes in workers for which in CONFIGS} == {config}
+    check(whole, since, before, ["worker-0", "worker-1"], plan(whole))
     run.log.unlink()
 
 

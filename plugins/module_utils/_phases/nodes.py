@@ -257,7 +257,7 @@ class NodeRun:
                 known = NodeProgress(boot_id=boot_id, unwell=() if node.mark else unwell)
             elif node.mark is None and node.boot_id != known.boot_id:
                 known = replace(known, step=Step.DONE, new_boot_id=node.boot_id, done_at=known.done_at or now)
-            elif (known.step is Step.FAILED and not is_kept) or (known.step in ENDED and node.mark):
+            elif not is_kept if known.step is Step.FAILED else known.step in ENDED and node.mark:
                 known = replace(known, step=Step.PLANNED, reason="", message="")
             nodes[node.name] = known
         # A new selection replaces what was only planned; emptying or putting back single nodes leaves the plan as it is.
@@ -385,6 +385,8 @@ class NodeRun:
         if not failed or is_away or not self.keeper.request.wants("room"):
             return batch
         nodes, pools = retry(lambda: (read_nodes(self.cluster), read_machine_pools(self.cluster)), clock=self.clock)
+        if all(n.mark for n in nodes if n.name in batch):
+            return batch  # begun before, and leaving it as it is helps nobody
         part, words = fit_beside(failed, batch, nodes, pools, self.request)
         if part and (not words or self.way is Way.RESTART):  # what is emptied together stays away together
             return part

@@ -710,9 +710,12 @@ def test_a_node_that_node_drain_has_emptied_is_restarted_and_put_back_by_node_re
     if is_restarted:
         cluster.reboots["w0"] = (cluster.now, cluster.now + 5)
         cluster.sleep(10)
-    result = run(cluster, names=("w0",), restart_timeout=60)
+    waited, keeper = [], OpenGates()
+    keeper.wait = lambda batch, own: waited.append((list(batch), list(own)))
+    result = run(cluster, names=("w0",), keeper=keeper, restart_timeout=60)
     assert [n["outcome"] for n in result["nodes"]] == ["done"]
     assert cluster.restarts == {"w0": 1}
+    assert waited == ([] if is_restarted else [(["w0"], ["w0"])])  # it is ours, and yet to restart
     assert cordoned(cluster) == marks(cluster) == set()
     assert leftovers(cluster) == []
 
@@ -799,6 +802,20 @@ def test_as_many_nodes_go_on_as_there_is_room_for_beside_a_failed_one():
     assert [line.partition("next: ")[2] for line in said if "next: " in line] == ["w0, w1", "w2", "w3"]
     assert cluster.restarts == {"w1": 1, "w2": 1, "w3": 1}
     assert cordoned(cluster) == {"w0"}
+
+
+def test_what_was_begun_before_goes_on_whatever_room_a_failed_node_takes():
+    cluster = Cluster("w0", "w1", "w2")
+    cluster.broken.add("w0")
+    with pytest.raises(WaitFailed):
+        run(cluster, only=("w0",), restart_timeout=60)
+    interrupt(cluster, "w1 restarts within", only=("w1",), max_unavailable="2", **FAILING)
+    run(cluster, only=("w1",), **FAILING)
+    assert cluster.restarts == {"w1": 1}
+    interrupt(cluster, "w2 is cordoned and", only=("w2",), max_unavailable="2", **FAILING)
+    with pytest.raises(WaitFailed, match=r"^1 node\(s\) failed: w0: [^.]*\. Mend them"):
+        run(cluster, only=("w2",), **FAILING)
+    assert cluster.restarts == {"w1": 1, "w2": 1}
 
 
 def test_a_failed_node_that_was_put_back_takes_no_room():
