@@ -240,7 +240,9 @@ class BatchRun:
     ) -> Sequence[NodePod]:
         """Do what the node's step asks for; return the pods to send away."""
         progress, journey = self.record.nodes[name], self.journeys[name]
-        step = judge_step(node, progress, self.record.names, is_empty=not left and not blocking)
+        # For nodes that are put back nobody minds what is on them.
+        is_empty = self.way is Way.RETURN or not (left or blocking)
+        step = judge_step(node, progress, self.record.names, is_empty=is_empty)
         if step is not journey.step:
             self._enter(name, step, node)
         if node is None or step in ENDED or self._is_overdue(name, node):
@@ -260,9 +262,6 @@ class BatchRun:
             cordon(self.cluster, node, replace(mark, was_cordoned=False))
             self._act()
         elif step is Step.DRAINING:
-            if self.way is Way.RETURN:
-                self._return_unchanged(name, node, mark, pods)
-                return ()
             journey.message = self._describe_left(left, blocking)
             return left
         elif step is Step.RESTARTING:
@@ -307,11 +306,14 @@ class BatchRun:
         self._update(name, progress)
         journey, self.is_farther = self.journeys[name], True
         journey.step, journey.since = step, self.clock.monotonic()
-        kept = "is restarted" if self.way is Way.RESTART else "is cordoned"
+        is_at = "has not restarted yet" if self.way is Way.RETURN else "is empty"
+        if self.is_alone and self.way is not Way.RETURN:
+            kept = "is restarted" if self.way is Way.RESTART else "is cordoned"
+            is_at = f"{kept} with its pods on it, for there is no other node"
         words = {
             Step.PLANNED: "is cordoned next",
             Step.DRAINING: "is cordoned and being emptied",
-            Step.RESTARTING: f"{kept} with its pods on it, for there is no other node" if self.is_alone else "is empty",
+            Step.RESTARTING: is_at,
             Step.RETURNING: f"has restarted, boot ID {node.boot_id if node else ''}",
             Step.DONE: "is done",
             Step.GONE: "does not exist any more",

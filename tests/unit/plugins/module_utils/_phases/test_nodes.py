@@ -493,6 +493,13 @@ def test_a_node_that_goes_down_before_its_pod_has_ended_is_left_cordoned_when_it
     assert cordoned(cluster) == marks(cluster) == set()
 
 
+def test_when_a_node_that_went_down_before_its_pod_had_ended_was_asked_is_known():
+    cluster = Cluster("w0", "w1")
+    cluster.hasty.add("w0")
+    result = run(cluster, names=("w0",))
+    assert result["nodes"][0]["restarted_at"] == cluster.moment(-cluster.now)
+
+
 def test_what_the_api_shows_of_before_is_not_taken_for_the_proof_of_a_node_that_went_down_at_once():
     cluster = Cluster("w0", "w1")
     cluster.hasty.add("w0")
@@ -741,6 +748,14 @@ def test_an_emptied_node_on_which_something_blocks_now_is_left_to_who_emptied_it
     assert cordoned(cluster) == marks(cluster) == {"w0"}
 
 
+def test_a_node_that_is_to_be_put_back_and_fails_stays_cordoned():
+    cluster = Cluster("w0", "w1")
+    interrupt(cluster, "w0 is cordoned and being emptied", names=("w0",), way=Way.DRAIN)
+    with pytest.raises(WaitFailed, match="w0: after 10 s: it has not restarted"):
+        run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=10)
+    assert cordoned(cluster) == marks(cluster) == {"w0"}
+
+
 def test_nodes_that_are_put_back_pass_no_gate():
     cluster, keeper = Cluster("w0", "w1"), OpenGates()
     run(cluster, names=("w0",), way=Way.DRAIN, keeper=keeper)
@@ -923,6 +938,24 @@ def test_a_canary_that_was_killed_on_its_way_is_the_canary_of_the_next_run():
     assert 600 <= cordons(cluster)["w1"] - returns(cluster)["w0"] <= 606
 
 
+def test_the_pause_is_kept_when_nobody_noted_that_the_canary_was_done():
+    cluster = Cluster("w0", "w1", "w2")
+    put_back = cluster.merge_patch
+
+    def end(*arguments, **options):
+        found = put_back(*arguments, **options)
+        if returns(cluster):
+            raise Killed
+        return found
+
+    cluster.merge_patch = end
+    with pytest.raises(Killed):
+        run(cluster, **CANARY)
+    cluster.merge_patch, begun_at = put_back, cluster.now
+    run(cluster, new_id="second", **CANARY)
+    assert 600 <= cordons(cluster)["w1"] - begun_at <= 606
+
+
 def test_emptying_nodes_keeps_the_pause_after_the_first_node_of_the_run():
     cluster = Cluster("w0", "w1", "w2")
     run(cluster, only=())
@@ -1059,6 +1092,20 @@ def test_an_update_that_does_not_end_in_time_is_told_and_its_node_not_touched():
     assert [line for line in said if "FAILED" in line] == [
         f"w0 FAILED and is left as it is: {words.partition(': ')[2]}"
     ]
+
+
+def test_a_node_that_the_machine_config_operator_takes_while_it_is_drained_is_not_uncordoned():
+    cluster = Cluster("w0", "w1")
+    cluster.refused["web-w0"] = 10**9
+
+    def take(line):
+        if "being emptied" in line:
+            update(cluster, "w0")
+
+    with pytest.raises(WaitFailed, match="w0: after 30 s: the machine-config operator is at work on it"):
+        run(cluster, names=("w0",), say=take, drain=DrainOptions(timeout=30))
+    assert cordoned(cluster) == {"w0"}
+    assert [what for _at, what, _name in cluster.deeds] == ["cordon"]
 
 
 def test_the_cordon_stays_while_the_machine_config_operator_is_at_work_on_a_node_that_has_restarted():
