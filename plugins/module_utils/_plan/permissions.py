@@ -68,9 +68,11 @@ def renewal_permission(method: str, namespace: str) -> Permission:
 
 def run_permissions(namespace: str) -> tuple[Permission, ...]:
     """Return what a run needs for its record and its lease."""
-    lease = {"group": "coordination.k8s.io", "resource": "leases", "namespace": namespace}
-    record = {"group": "", "resource": "configmaps", "namespace": namespace}
-    return tuple(Permission(verb=verb, **what) for what in (lease, record) for verb in ("get", "create", "patch"))
+    return tuple(
+        Permission(verb=verb, group=group, resource=resource, namespace=namespace)
+        for group, resource in (("coordination.k8s.io", "leases"), ("", "configmaps"))
+        for verb in ("get", "create", "patch")
+    )
 
 
 def probe_permission(probe: Probe) -> Permission:

@@ -404,6 +404,9 @@ def plan(nodes, pools=(), pods=None, budgets=(), chosen=None, **asked):
 
 AWAY = {"is_cordoned": True}
 OURS = NodeMark(run_id="r1", boot_id="b")
+SILENT_POOLS = [
+    PoolFacts(name=name, selector={"matchLabels": {f"node-role.kubernetes.io/{name}": ""}}) for name in ("worker", "x")
+]
 FULL_POOL = [node("i0", "", "infra"), node("x0", "", "infra", **AWAY), node("x1", "", "infra", **AWAY)]
 
 PLANS = [
@@ -444,8 +447,7 @@ PLANS = [
     ("control plane alone in any order", {"nodes": [*masters(1), *workers(2)], "chosen": [*masters(1), *workers(2)],
      "max_unavailable": "5"}, "m0 | w0 w1"),
     ("a node that does not fit does not keep later ones away", {"nodes": [*workers(3), node("x0", "", "x"),
-     node("x1", "", "x")], "pools": [PoolFacts(name=name, selector={"matchLabels": {f"node-role.kubernetes.io/{name}": ""}})
-     for name in ("worker", "x")], "max_unavailable": "2"}, "w0 x0 | w1 x1 | w2"),
+     node("x1", "", "x")], "pools": SILENT_POOLS, "max_unavailable": "2"}, "w0 x0 | w1 x1 | w2"),
     ("nothing chosen", {"nodes": workers(2), "chosen": []}, ""),
 ]  # fmt: skip
 
