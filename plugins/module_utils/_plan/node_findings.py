@@ -15,7 +15,7 @@ from typing import Any
 from .._model import format_time
 from .._node_model import BudgetFacts, NodeFacts, NodePod
 from .drain import choose_blocking, choose_targets
-from .nodes import NodeRequest, Surroundings
+from .nodes import NodeRequest, Surroundings, find_room
 from .story import format_seconds
 
 #: So many pods or nodes are named in a sentence; the others are counted.
@@ -118,6 +118,24 @@ def _check_own_pod(plan: _Plan) -> Found:
         option="allow_disruption",
         is_blocking=not consents,
     )
+
+
+def _check_room(plan: _Plan) -> Found:
+    """Nodes that are away already, for whatever reason: the gates wait for them. What bears a mark is a run's and comes back."""
+    told: set[str] = set()
+    if any(n.mark for n in plan.around.nodes):
+        return
+    for batch in plan.batches:
+        words = find_room(batch, plan.around.nodes, plan.around.pools, plan.request)
+        if words and words not in told:
+            told.add(words)
+            yield NodeFinding(
+                node=batch[0],
+                check="Room",
+                message=f"{', '.join(batch)} will not be begun before there is room: {words}; see to those, or let more be away "
+                "(max_unavailable, max_unavailable_per_pool, and the pool's own maxUnavailable).",
+                option="max_unavailable",
+            )
 
 
 def _check_pods(plan: _Plan) -> Found:
@@ -382,6 +400,7 @@ def _name(things: Sequence[object]) -> str:
 #: In the order in which their findings are best looked at.
 CHECKS: Sequence[Callable[[_Plan], Found]] = (
     _check_own_pod,
+    _check_room,
     _check_pods,
     _check_budgets,
     _check_capacity,

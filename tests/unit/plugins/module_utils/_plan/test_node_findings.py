@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import (
+    NodeMark,
     budget_facts,
     node_facts,
     node_pod,
@@ -606,3 +607,15 @@ def test_what_is_no_quantity_is_told(text):
 )
 def test_the_time_is_estimated_by_what_was_measured(batches, finished, wanted):
     assert estimate_seconds(batches, 600, finished) == wanted
+
+
+def test_a_node_that_is_away_already_is_told_before_the_others_wait_for_it():
+    nodes = [node("worker-0", cordoned=True), *NODES[1:]]
+    found = [f for f in find({}, chosen=("worker-0", "worker-1", "worker-2"), nodes=nodes) if f.check == "Room"]
+    assert [(f.node, f.option, f.is_blocking) for f in found] == [("worker-1", "max_unavailable", False)]
+    assert "unavailable of all nodes, of which 1 may be (max_unavailable): worker-0; see to those" in found[0].message
+
+
+def test_a_node_in_the_middle_of_its_restart_comes_back_and_is_no_finding():
+    marked = replace(node("worker-0", cordoned=True), mark=NodeMark(run_id="r", boot_id="b"))
+    assert [f for f in find({}, chosen=("worker-1",), nodes=[marked, *NODES[1:]]) if f.check == "Room"] == []
