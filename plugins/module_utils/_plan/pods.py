@@ -15,6 +15,7 @@ from typing import Any
 
 from .._errors import CollectionError, InvalidOption
 from .._model import Outcome, Owner, OwnerFacts, PodFacts, parse_time
+from .holders import find_exemption, has_started_after
 
 #: So many names are shown in a sentence before the rest is only counted.
 MAX_NAMES = 5
@@ -205,29 +206,20 @@ def judge_pod(
     everything: bool,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
 ) -> PodDecision:
-    """Return whether ``pod`` is renewed.
+    """Return whether ``pod`` is renewed; whether it can hold an old token at all is find_exemption's to say.
 
-    ``restarted`` tells after which moment a node was restarted: its kubelet then fetched new tokens for all pods on it.
-    Kubernetes records whole seconds, so a pod that started at ``started_before`` may hold a token from before it.
     With ``everything`` all go that deletion restarts; ``started_before`` None means whenever they started.
     """
-    is_new = started_before is not None and pod.start_time is not None and pod.start_time > started_before
     if pod.is_terminating:
         return _skip("Terminating")
-    if pod.is_static:
+    exemption = find_exemption(pod, started_before, restarted)
+    if exemption == "Static":
         return _skip("Static", is_reported=everything)
     if everything:
+        is_new = has_started_after(pod, started_before)
         return _skip("StartedAfter") if is_new else PodDecision(action=PodAction.RENEW, reason="All")
-    if pod.phase in ("Succeeded", "Failed"):
-        return _skip("Finished")
-    if not pod.has_token:
-        return _skip("NoToken")
-    if pod.start_time is None:
-        return _skip("NotStarted")
-    if is_new:
-        return _skip("StartedAfter")
-    if started_before is not None and pod.node in restarted and restarted[pod.node] > started_before:
-        return _skip("NodeRestarted")
+    if exemption:
+        return _skip(exemption)
     if pod.owner is None:
         return _skip("NoOwner", is_reported=True)
     if runs_to_completion(pod):

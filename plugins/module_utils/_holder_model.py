@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Plain facts about pods as holders of service account tokens. API objects enter as mappings."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from sys import intern
+from typing import Any
+
+from ._model import PodFacts, parse_time, pod_facts
+
+#: Seconds that a token lives when its source does not say (pkg/apis/core/v1/defaults.go).
+DEFAULT_SECONDS = 3600
+#: Volumes that a container can't write to.
+_READ_ONLY = frozenset({"configMap", "downwardAPI", "image", "projected", "secret"})
+
+
+class Delivery(enum.Enum):
+    """How a token gets to programs."""
+
+    #: A file that the kubelet rewrites, or a CSI driver that is called again and again.
+    FILE = "file"
+    #: A subPath mount: the container keeps the file that was there when it started.
+    SUB_PATH = "subPath"
+    #: A subPathExpr, which only the kubelet can resolve.
+    SUB_PATH_EXPR = "subPathExpr"
+    #: An init container can read the token and write where a container that can't read it looks.
+    INIT_COPY = "init copy"
+    #: A CSI driver that is given the token once, when the pod starts.
+    DRIVER = "driver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSource:
+    """One token of a pod, and one way of getting it. ``audience`` is empty for that of the API servers.
+
+    ``started`` is since when the first of the containers runs that take it; None when none does, or it is not known.
+    """
+
+    audience: str = ""
+    seconds: int = DEFAULT_SECONDS
+    delivery: Delivery = Delivery.FILE
+    started: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenDriver:
+    """A CSI driver that asks for tokens of the pods that use it: their audiences and lifetimes in seconds."""
+
+    tokens: tuple[tuple[str, int], ...]
+    is_republished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderPod:
+    """What the verdict about a pod needs. ``deleted_at`` is the moment at which it is to be gone (deletionTimestamp).
+
+    ``legacy`` are the names of the Secrets with service account tokens that it uses.
+    """
+
+    pod: PodFacts
+    service_account: str = "default"
+    sources: tuple[TokenSource, ...] = ()
+    legacy: tuple[str, ...] = ()
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderContext:
+    """What a pod's own object does not tell: CSI drivers with tokens by name, the drivers of persistent volume claims by
+    namespace and name, and the Secrets, by namespace and name, that hold service account tokens."""
+
+    drivers: Mapping[str, TokenDriver] = field(default_factory=dict)
+    claims: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    legacy: Collection[tuple[str, str]] = ()
+
+
+def token_driver(driver: Mapping[str, Any]) -> TokenDriver | None:
+    """Return what a CSIDriver says of tokens, None when it asks for none."""
+    spec = driver.get("spec") or {}
+    tokens = tuple(
+        (t.get("audience") or "", t.get("expirationSeconds") or DEFAULT_SECONDS)
+        for t in spec.get("tokenRequests") or ()
+    )
+    return TokenDriver(tokens=tokens, is_republished=bool(spec.get("requiresRepublish"))) if tokens else None
+
+
+def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
+    """Return the facts of a pod as the API shows it."""
+    facts, spec = pod_facts(pod), pod.get("spec") or {}
+    mounts = _Mounts(spec, pod.get("status") or {})
+    sources = [s for v in spec.get("volumes") or () for s in _projected_sources(v, mounts)]
+    sources += [s for v in spec.get("volumes") or () for s in _driver_sources(v, facts, context)]
+    legacy = {n for n in _secrets_of(spec) if (facts.namespace, n) in context.legacy} if context.legacy else ()
+    return HolderPod(
+        pod=facts,
+        service_account=intern(spec.get("serviceAccountName") or "default"),
+        sources=tuple(dict.fromkeys(sources)),
+        legacy=tuple(sorted(legacy)),
+        deleted_at=parse_time(pod["metadata"].get("deletionTimestamp")),
+    )
+
+
+class _Mounts:
+    """Who mounts what in a pod. Init containers that are always restarted run beside the others (sidecars)."""
+
+    def __init__(self, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        init = spec.get("initContainers") or ()
+        self.before = [c for c in init if c.get("restartPolicy") != "Always"]
+        self.running = [c for c in init if c.get("restartPolicy") == "Always"]
+        self.running += [*(spec.get("containers") or ()), *(spec.get("ephemeralContainers") or ())]
+        self.writable = {v["name"] for v in spec.get("volumes") or () if not _READ_ONLY & v.keys()}
+        self._started = dict(_starts(status))
+
+    def started(self, containers: Iterable[Mapping[str, Any]]) -> datetime | None:
+        """Return when the first of the containers was started that were."""
+        return min((s for c in containers if (s := self._started.get(c["name"]))), default=None)
+
+    def readers(self, volume: str) -> list[Mapping[str, Any]]:
+        """Return the containers that mount the whole volume, in which the file changes."""
+        return [
+            c
+            for c in self.running
+            if any(not m.get("subPath") and not m.get("subPathExpr") for m in _mounts_of(c, volume))
+        ]
+
+    def keepers(self, volume: str, path: str) -> list[Mapping[str, Any]]:
+        """Return the containers that mount by subPath what holds the token."""
+        return [c for c in self.running if any(_is_within(path, m.get("subPath")) for m in _mounts_of(c, volume))]
+
+    def resolvers(self, volume: str) -> list[Mapping[str, Any]]:
+        return [c for c in self.running if any(m.get("subPathExpr") for m in _mounts_of(c, volume))]
+
+    def copiers(self, volume: str) -> list[Mapping[str, Any]]:
+        """Return the init containers that can hand the token on to a container that does not mount it itself."""
+        others = {m["name"] for c in self.running if not _mounts_of(c, volume) for m in c.get("volumeMounts") or ()}
+        shared = others & self.writable
+        return [c for c in self.before if _mounts_of(c, volume) and any(_writes(m, shared) for m in c["volumeMounts"])]
+
+
+def _mounts_of(container: Mapping[str, Any], volume: str) -> list[Mapping[str, Any]]:
+    return [m for m in container.get("volumeMounts") or () if m["name"] == volume]
+
+
+def _writes(mount: Mapping[str, Any], volumes: Collection[str]) -> bool:
+    return mount["name"] in volumes and not mount.get("readOnly")
+
+
+def _is_within(path: str, folder: str | None) -> bool:
+    return bool(folder) and f"{path}/".startswith(f"{folder}/")
+
+
+def _starts(status: Mapping[str, Any]) -> Iterator[tuple[str, datetime]]:
+    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for container in status.get(kind) or ():
+            state = container.get("state") or {}
+            started = parse_time((state.get("running") or state.get("terminated") or {}).get("startedAt"))
+            if started:
+                yield container["name"], started
+
+
+def _projected_sources(volume: Mapping[str, Any], mounts: _Mounts) -> Iterator[TokenSource]:
+    for projection in (volume.get("projected") or {}).get("sources") or ():
+        token = projection.get("serviceAccountToken")
+        if not token:
+            continue
+        name, path = volume["name"], token["path"]
+        ways = {
+            Delivery.SUB_PATH: mounts.keepers(name, path),
+            Delivery.SUB_PATH_EXPR: mounts.resolvers(name),
+            Delivery.INIT_COPY: mounts.copiers(name),
+        }
+        readers = mounts.readers(name)
+        if readers or not any(ways.values()):
+            ways[Delivery.FILE] = readers
+        for delivery, containers in ways.items():
+            if containers or delivery is Delivery.FILE:
+                yield TokenSource(
+                    audience=intern(token.get("audience") or ""),
+                    seconds=token.get("expirationSeconds") or DEFAULT_SECONDS,
+                    delivery=delivery,
+                    started=mounts.started(containers),
+                )
+
+
+def _driver_sources(volume: Mapping[str, Any], pod: PodFacts, context: HolderContext) -> Iterator[TokenSource]:
+    claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+    if "ephemeral" in volume:
+        claim = f"{pod.name}-{volume['name']}"
+    name = (volume.get("csi") or {}).get("driver") or context.claims.get((pod.namespace, claim or ""))
+    driver = context.drivers.get(name or "")
+    for audience, seconds in driver.tokens if driver else ():
+        delivery = Delivery.FILE if driver and driver.is_republished else Delivery.DRIVER
+        started = None if delivery is Delivery.FILE else pod.start_time
+        yield TokenSource(audience=audience, seconds=seconds, delivery=delivery, started=started)
+
+
+def _secrets_of(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the Secrets that a pod mounts or takes its environment from."""
+    for volume in spec.get("volumes") or ():
+        yield (volume.get("secret") or {}).get("secretName") or ""
+        for projection in (volume.get("projected") or {}).get("sources") or ():
+            yield (projection.get("secret") or {}).get("name") or ""
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for variable in container.get("env") or ():
+            yield ((variable.get("valueFrom") or {}).get("secretKeyRef") or {}).get("name") or ""
+        for source in container.get("envFrom") or ():
+            yield (source.get("secretRef") or {}).get("name") or ""

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How tokens get to programs, by what pods and CSI drivers say."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._holder_model import (
+    Delivery,
+    HolderContext,
+    TokenDriver,
+    TokenSource,
+    holder_pod,
+    token_driver,
+)
+
+PODS = yaml.safe_load((Path(__file__).parents[2] / "fixtures/holders.yml").read_text())
+STARTED = datetime(2026, 11, 22, 6, 1, tzinfo=timezone.utc)
+CONTEXT = HolderContext(
+    drivers={
+        "secrets-store.csi.k8s.io": TokenDriver(tokens=(("vault", 3600),)),
+        "again.example.com": TokenDriver(tokens=(("a", 600), ("b", 7200)), is_republished=True),
+    },
+    claims={("web", "data-0"): "again.example.com", ("web", "web-1-scratch"): "again.example.com"},
+    legacy={("web", "builder-token"), ("shop", "tls")},
+)
+
+
+def sources_of(name):
+    return holder_pod(PODS[name], CONTEXT).sources
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("automatic", [("", 3607, Delivery.FILE)]),
+        ("several", [("vault", 600, Delivery.FILE), ("backup", 108000, Delivery.FILE), ("", 3600, Delivery.FILE)]),
+        ("sub_path", [("", 3607, Delivery.SUB_PATH)]),
+        ("sub_path_folder", [("vault", 7200, Delivery.SUB_PATH)]),
+        ("sub_path_expression", [("", 3600, Delivery.SUB_PATH_EXPR)]),
+        ("init_copy", [("", 3607, Delivery.INIT_COPY)]),
+        ("init_needless", [("", 3607, Delivery.FILE)]),
+        ("driver_once", [("vault", 3600, Delivery.DRIVER)]),
+        ("driver_of_claim", [("a", 600, Delivery.FILE), ("b", 7200, Delivery.FILE)]),
+        ("driver_of_ephemeral_claim", [("a", 600, Delivery.FILE), ("b", 7200, Delivery.FILE)]),
+        ("secret", []),
+        ("nothing", []),
+    ],
+)
+def test_the_tokens_of_a_pod(name, wanted):
+    assert [(s.audience, s.seconds, s.delivery) for s in sources_of(name)] == wanted
+
+
+def test_who_takes_a_token_is_asked_since_when_it_runs():
+    assert sources_of("automatic") == (TokenSource(seconds=3607, started=STARTED),)
+    assert sources_of("sub_path")[0].started == STARTED
+    # the copy is of when the init container ran
+    assert sources_of("init_copy")[0].started == STARTED.replace(minute=0, second=30)
+    assert sources_of("driver_once")[0].started == STARTED.replace(minute=0)
+
+
+def test_a_read_only_mount_is_no_place_for_a_copy():
+    pod = yaml.safe_load(yaml.safe_dump(PODS["init_copy"]))
+    pod["spec"]["initContainers"][0]["volumeMounts"][1]["readOnly"] = True
+    assert [s.delivery for s in holder_pod(pod, CONTEXT).sources] == [Delivery.FILE]
+
+
+def test_who_mounts_the_whole_volume_sees_the_file_change_beside_a_sub_path():
+    pod = yaml.safe_load(yaml.safe_dump(PODS["sub_path"]))
+    pod["spec"]["containers"].append({"name": "third", "volumeMounts": [{"name": "tokens", "mountPath": "/tokens"}]})
+    assert [s.delivery for s in holder_pod(pod, CONTEXT).sources] == [Delivery.SUB_PATH, Delivery.FILE]
+
+
+def test_secrets_with_tokens_are_told_from_others():
+    assert holder_pod(PODS["secret"], CONTEXT).legacy == ("builder-token",)
+    assert holder_pod(PODS["secret"], HolderContext()).legacy == ()
+    assert holder_pod(PODS["automatic"], CONTEXT).legacy == ()
+
+
+def test_account_and_end():
+    pod = yaml.safe_load(yaml.safe_dump(PODS["automatic"]))
+    pod["metadata"]["deletionTimestamp"] = "2026-11-22T06:01:00Z"
+    found = holder_pod(pod, CONTEXT)
+    assert (found.service_account, found.deleted_at, found.pod.is_terminating) == ("web", STARTED, True)
+    assert holder_pod(PODS["nothing"], CONTEXT).service_account == "default"
+
+
+def test_drivers_that_ask_for_tokens():
+    requests = [{"audience": "vault"}, {"audience": "", "expirationSeconds": 600}]
+    wanted = TokenDriver(tokens=(("vault", 3600), ("", 600)), is_republished=True)
+    assert token_driver({"spec": {"tokenRequests": requests, "requiresRepublish": True}}) == wanted
+    assert token_driver({"spec": {"tokenRequests": []}}) is None
