@@ -99,12 +99,13 @@ class Cluster:
         label_selector: str = "",
         field_selector: str = "",
         read: Callable[[dict[str, Any]], Any] = lambda found: found,
+        page_size: int = PAGE_SIZE,
     ) -> tuple[str, builtins.list[Any]]:
         """Return the resourceVersion of that moment, too, for await_change, and what ``read`` makes of each object.
 
         The objects of one page are dropped before the next one comes: those of a large cluster would not fit into memory.
         """
-        query: dict[str, Any] = {"limit": PAGE_SIZE, **_selectors(label_selector, field_selector)}
+        query: dict[str, Any] = {"limit": page_size, **_selectors(label_selector, field_selector)}
         found: list[Any] = []
         while True:
             page = None

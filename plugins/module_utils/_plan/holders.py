@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from sys import intern
 from types import MappingProxyType
 from typing import Any
 
@@ -79,7 +80,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
 class SwitchWindow:
     """Before ``first`` every API server issued tokens of a former issuer, after ``last`` none does; None where not known.
 
-    Between them a pod's start does not tell which it got. ``servers`` has the same bounds for each node.
+    Between them a pod's start does not tell which it got. ``servers`` has the same bounds for each node. ``is_over`` when no
+    former issuer is trusted any more.
     """
 
     issuer: str
@@ -87,6 +89,7 @@ class SwitchWindow:
     first: datetime | None = None
     last: datetime | None = None
     servers: Mapping[str, SwitchTime] = field(default_factory=dict)
+    is_over: bool = False
 
     @property
     def trusted_until(self) -> datetime | None:
@@ -296,6 +299,7 @@ def find_window(
         first=first if first and last and first <= last else None,
         last=last,
         servers=bounds,
+        is_over=issuer.trusted is not None and not issuer.former,
     )
 
 
@@ -340,15 +344,63 @@ def outside_record(token: OutsideToken, window: SwitchWindow, now: datetime) -> 
     }
 
 
-def count_accounts(judged: Iterable[tuple[HolderPod, HolderVerdict]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedPod:
+    """A pod and the verdict about it, and no more: a large cluster has many."""
+
+    namespace: str
+    name: str
+    uid: str
+    service_account: str
+    node: str = ""
+    owner: str | None = None
+    started_at: datetime | None = None
+    legacy: tuple[str, ...] = ()
+    found: HolderVerdict
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+            "service_account": self.service_account,
+            "owner": self.owner,
+            "node": self.node or None,
+            "started_at": format_time(self.started_at),
+            "verdict": self.found.verdict.value,
+            "reason": self.found.reason,
+            "explanation": REASONS[self.found.reason],
+            "source": self.found.source,
+            "until": format_time(self.found.until),
+            "may_be_cached": self.found.may_be_cached,
+        }
+
+
+def keep_verdict(holder: HolderPod, found: HolderVerdict) -> JudgedPod:
+    """Return what is kept of a pod."""
+    pod = holder.pod
+    return JudgedPod(
+        namespace=intern(pod.namespace),
+        name=pod.name,
+        uid=pod.uid,
+        service_account=holder.service_account,
+        node=intern(pod.node),
+        owner=intern(str(pod.owner)) if pod.owner else None,
+        started_at=pod.start_time,
+        legacy=holder.legacy,
+        found=found,
+    )
+
+
+def count_accounts(pods: Iterable[JudgedPod]) -> list[dict[str, Any]]:
     """Return the verdicts summed up by namespace and service account, those that matter first."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     ends: dict[tuple[str, str], list[datetime | None]] = {}
-    for holder, found in judged:
-        key = (holder.pod.namespace, holder.service_account)
-        counts.setdefault(key, Counter())[found.verdict.value] += 1
-        if found.verdict in BLOCKING:
-            ends.setdefault(key, []).append(found.until)
+    for pod in pods:
+        key = (pod.namespace, pod.service_account)
+        counts.setdefault(key, Counter())[pod.found.verdict.value] += 1
+        if pod.found.verdict in BLOCKING:
+            ends.setdefault(key, []).append(pod.found.until)
     records = [
         {
             "namespace": namespace,
@@ -382,6 +434,13 @@ def conclude(
     ``strangers`` counts old tokens in use that are no pod's, ``problems`` are why what was asked for could not be found out.
     """
     blocking = [v for v in verdicts if v.verdict in BLOCKING]
+    if window.is_over:
+        left = (
+            f"{len(blocking)} pod(s) may still hold its tokens, which are refused"
+            if blocking
+            else "no pod holds its tokens"
+        )
+        return True, f"No former issuer is trusted any more; {left}."
     waiting = [t for t in outside if not t["is_dead"]]
     if not blocking and not waiting and not strangers and not problems:
         return True, f"{_name_former(window)} may go now."
@@ -399,9 +458,7 @@ def conclude(
 
 def _name_former(window: SwitchWindow) -> str:
     names = [f.name for f in window.former]
-    if not names:
-        return "The old issuer (none is trusted any more)"
-    return f"The old issuer {names[0]}" if len(names) == 1 else f"The old issuers {', '.join(names)}"
+    return f"The old issuers {', '.join(names)}" if len(names) > 1 else " ".join(["The old issuer", *names])
 
 
 def _tell_pods(blocking: Sequence[HolderVerdict]) -> str:

@@ -34,6 +34,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holde
     count_accounts,
     find_window,
     judge_holder,
+    keep_verdict,
     outside_record,
     read_outside_tokens,
 )
@@ -289,8 +290,9 @@ def test_the_users_own_list():
         read_outside_tokens([{"name": "ci", "expires": "soon"}])
 
 
-def holder(namespace, account):
-    return HolderPod(pod=PodFacts(namespace=namespace, name="x", uid="x"), service_account=account)
+def judged(namespace, account, found):
+    pod = PodFacts(namespace=namespace, name="x", uid="x")
+    return keep_verdict(HolderPod(pod=pod, service_account=account), found)
 
 
 FINE = HolderVerdict(verdict=Verdict.RENEWED, reason="StartedAfter")
@@ -301,8 +303,8 @@ OPEN = HolderVerdict(verdict=Verdict.UNKNOWN, reason="InitCopy")
 
 
 def test_accounts_are_summed_up_with_those_that_matter_first():
-    judged = [(holder("a", "x"), FINE), (holder("b", "y"), SOON), (holder("b", "y"), LATER), (holder("b", "x"), NEVER)]
-    assert count_accounts(judged) == [
+    pods = [judged("a", "x", FINE), judged("b", "y", SOON), judged("b", "y", LATER), judged("b", "x", NEVER)]
+    assert count_accounts(pods) == [
         {
             "namespace": "b",
             "service_account": "x",
@@ -362,7 +364,38 @@ def test_the_sentence_about_what_is_outside():
             "told, because the log of m0 is short; more."
         ),
     )
-    assert conclude([], replace(WINDOW, former=()))[1] == "The old issuer (none is trusted any more) may go now."
+    assert conclude([], replace(WINDOW, former=()))[1] == "The old issuer may go now."
+
+
+def test_when_no_former_issuer_is_trusted_it_is_over_for_its_holders():
+    over = replace(WINDOW, is_over=True)
+    assert conclude([FINE], over) == (True, "No former issuer is trusted any more; no pod holds its tokens.")
+    assert conclude([NEVER], over) == (
+        True,
+        "No former issuer is trusted any more; 1 pod(s) may still hold its tokens, which are refused.",
+    )
+    assert window_of(issuer=IssuerFacts(spec_issuer=NEW, trusted=(TrustedIssuer(name=NEW),))).is_over is True
+    assert window_of(issuer=IssuerFacts(spec_issuer=NEW, trusted=None)).is_over is False
+
+
+def test_what_is_shown_of_a_pod():
+    holder = holder_pod(PODS["sub_path"], CONTEXT)
+    around = Surroundings(window=WINDOW, now=at(12), ready_since=READY)
+    assert keep_verdict(holder, judge_holder(holder, around)).record() == {
+        "namespace": "web",
+        "name": "web-1",
+        "uid": "1",
+        "service_account": "default",
+        "owner": None,
+        "node": "worker-0",
+        "started_at": "2026-11-22T06:00:00Z",
+        "verdict": "old_until_restarted",
+        "reason": "SubPath",
+        "explanation": REASONS["SubPath"],
+        "source": "spec",
+        "until": None,
+        "may_be_cached": False,
+    }
 
 
 def test_a_token_source_stands_for_an_hour_by_default():

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Finding out who still holds a token of a former issuer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from .._client.cluster import Cluster
+from .._clock import Clock, retry
+from .._errors import ApiError, CollectionError, InvalidOption
+from .._facts import read_discovery_issuer, read_issuer
+from .._holder_facts import (
+    CustomKind,
+    read_config_maps,
+    read_custom_resources,
+    read_driver_claims,
+    read_drivers,
+    read_holders,
+    read_ready_since,
+    read_secrets,
+)
+from .._holder_model import HolderContext, HolderPod
+from .._model import IssuerFacts, format_time, parse_time
+from .._plan.holders import (
+    BLOCKING,
+    HolderVerdict,
+    JudgedPod,
+    OutsideToken,
+    Surroundings,
+    SwitchWindow,
+    Verdict,
+    conclude,
+    count_accounts,
+    find_window,
+    judge_holder,
+    keep_verdict,
+    outside_record,
+    read_outside_tokens,
+)
+from .._plan.issuer_traces import Trace, TraceSearch
+from .._plan.node_record import find_restarted
+from .._run import RecordStore
+from .rollout import look_at_rollout
+
+ReadT = TypeVar("ReadT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderRequest:
+    """What a task asks for; ``verify`` is spec or use."""
+
+    verify: str = "spec"
+    since: datetime | None = None
+    former: tuple[str, ...] = ()
+    outside: tuple[OutsideToken, ...] = ()
+    custom_kinds: tuple[CustomKind, ...] = ()
+    all_pods: bool = False
+
+
+def holder_request(params: Mapping[str, Any]) -> HolderRequest:
+    """Return the request that the options make. Raises InvalidOption for those that can't be meant."""
+    try:
+        since = parse_time(params["since"])
+    except ValueError:
+        raise InvalidOption(
+            f"The option since is {params['since']!r}, which is not a moment in RFC 3339; "
+            "give one such as 2026-11-22T08:02:31Z."
+        ) from None
+    return HolderRequest(
+        since=since,
+        former=tuple(params["former_issuers"]),
+        outside=read_outside_tokens(params["outside_tokens"]),
+        custom_kinds=tuple(CustomKind(**k) for k in params["custom_resources"]),
+        all_pods=params["all_pods"],
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class HolderAudit:
+    """One audit. ``problems`` are what could not be looked at, each as the middle of a sentence."""
+
+    cluster: Cluster
+    clock: Clock
+    request: HolderRequest
+    store: RecordStore
+    say: Callable[[str], None] = lambda line: None
+    problems: list[str] = field(default_factory=list)
+    legacy: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    traces: list[Trace] = field(default_factory=list)
+
+    def run(self) -> dict[str, Any]:
+        """Return the module's result."""
+        around, rollout = self._look()
+        context, search = self._read_surroundings(around.window)
+        pods = self._judge_pods(around, context, search)
+        self.say(f"{len(pods)} pods judged by their specifications")
+        return self._describe(around, rollout, pods)
+
+    def _look(self) -> tuple[Surroundings, Mapping[str, Any]]:
+        """Return the switch times, nodes and the time, and the rollout as it is now (empty where none is reported)."""
+        try:
+            rollout = look_at_rollout(self.cluster, None, probe=None, clock=self.clock)
+            issuer = retry(lambda: read_issuer(self.cluster), clock=self.clock)
+        except ApiError as error:
+            if not error.is_missing_api:
+                raise
+            rollout = {}
+            active = retry(lambda: read_discovery_issuer(self.cluster), clock=self.clock)
+            issuer = IssuerFacts(spec_issuer=active or "", trusted=None)
+        now = retry(self.cluster.server_time, clock=self.clock)
+        if now is None:
+            raise CollectionError(f"{self.cluster.host} does not tell the time, by which tokens are judged.")
+        record = self._read("the record of the last run", self.store.read)
+        nodes = self._read("the record of node restarts", self.store.read_nodes)
+        window = find_window(
+            rollout, record.shown() if record else None, issuer, since=self.request.since, former=self.request.former
+        )
+        around = Surroundings(
+            window=window,
+            now=now,
+            ready_since=self._read("whether nodes are Ready", lambda: read_ready_since(self.cluster)),
+            restarted=find_restarted(nodes, nodes.run_id if nodes else None),
+        )
+        return around, rollout
+
+    def _read_surroundings(self, window: SwitchWindow) -> tuple[HolderContext, TraceSearch]:
+        """Return what pods are judged with; keeps the Secrets with legacy tokens and what is to be changed by hand."""
+        cluster, own = self.cluster, (self.store.namespace,)
+        search = TraceSearch([f.name for f in window.former if f.name != window.issuer])
+        drivers = self._read("CSI drivers", lambda: read_drivers(cluster)) or {}
+        claims = self._read("volumes of CSI drivers", lambda: read_driver_claims(cluster, drivers)) or {}
+        self.legacy, traces = self._read("Secrets", lambda: read_secrets(cluster, search, own)) or ({}, [])
+        self.traces = [t for name, driver in drivers.items() for t in search.in_driver(name, driver)] + traces
+        self.traces += self._read("ConfigMaps", lambda: read_config_maps(cluster, search, own)) or []
+        for kind in self.request.custom_kinds:
+            self.traces += self._read(kind.kind, partial(read_custom_resources, cluster, search, kind)) or []
+        return HolderContext(drivers=drivers, claims=claims, legacy=self.legacy.keys()), search
+
+    def _read(self, what: str, read: Callable[[], ReadT]) -> ReadT | None:
+        """Return what is read, None where that is not allowed, which is a problem then."""
+        try:
+            return retry(read, clock=self.clock)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            self.problems.append(f"{what} may not be read: {error.words}")
+            return None
+
+    def _judge_pods(self, around: Surroundings, context: HolderContext, search: TraceSearch) -> list[JudgedPod]:
+        verdicts: dict[HolderVerdict, HolderVerdict] = {}
+        traces: dict[Trace, None] = {}
+
+        def keep(holder: HolderPod) -> JudgedPod:
+            found = judge_holder(holder, around)
+            traces.update(dict.fromkeys(search.in_pod(holder)))
+            return keep_verdict(holder, verdicts.setdefault(found, found))
+
+        pods = retry(lambda: read_holders(self.cluster, context, keep), clock=self.clock)
+        self.traces += traces
+        return pods
+
+    def _describe(self, around: Surroundings, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> dict[str, Any]:
+        window = around.window
+        outside = [outside_record(t, window, around.now) for t in self.request.outside]
+        may_go, sentence = conclude([p.found for p in pods], window, outside=outside)
+        counts = Counter(p.found.verdict for p in pods)
+        shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING or p.found.source != "spec"]
+        using = Counter((p.namespace, name) for p in pods for name in p.legacy)
+        return {
+            "changed": False,
+            "token_holders": {
+                "may_go": may_go,
+                "issuer": window.issuer,
+                "former": [f.record() for f in window.former],
+                "switched_not_before": format_time(window.first),
+                "switched_not_after": format_time(window.last),
+                "read_at": format_time(around.now),
+                "verify": self.request.verify,
+                "counts": {v.value: counts[v] for v in Verdict},
+                "service_accounts": count_accounts(pods),
+                "pods": [p.record() for p in sorted(shown, key=lambda p: (p.namespace, p.name))],
+                "legacy": [
+                    {"namespace": n, "name": name, "service_account": account, "pods": using[n, name]}
+                    for (n, name), account in sorted(self.legacy.items())
+                ],
+                "manual": [
+                    t.record(window.issuer, window.trusted_until)
+                    for t in sorted(self.traces, key=lambda t: (t.kind, t.namespace, t.name, t.where, t.issuer))
+                ],
+                "outside": outside,
+                "problems": self.problems,
+            },
+            "explanation": " ".join([sentence, *self._tell_more(window, rollout, pods)]),
+        }
+
+    def _tell_more(self, window: SwitchWindow, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> list[str]:
+        """Return what the sentence leaves open."""
+        told = []
+        if window.last is None and not window.is_over:
+            why = rollout.get("explanation") if rollout and not rollout["complete"] else None
+            told.append(
+                f"The rollout of the kube-apiservers is not finished: {why}"
+                if why
+                else "When the last API server switched is not known any more; set since to that moment."
+            )
+        cached = sum(p.found.may_be_cached for p in pods)
+        if cached and not window.is_over:
+            told.append(
+                f"In {cached} pods something runs since before the file was rewritten; whether it has read the file again "
+                "is not in a specification."
+            )
+        if self.traces:
+            told.append(f"{len(self.traces)} places are to be changed by hand.")
+        end = f": they die at {format_time(window.trusted_until)} at the latest" if window.trusted_until else ""
+        told.append(f"Tokens that were given to people and systems outside can't be listed{end}.")
+        return told

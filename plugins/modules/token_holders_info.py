@@ -1,0 +1,364 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: token_holders_info
+short_description: Tell who still holds a service account token of a former issuer, and whether that issuer may go
+version_added: 0.1.0
+author: The bound_tokens.openshift contributors (@bound-tokens)
+description:
+  - Gives a verdict for every pod of the cluster with its reason and its source, sums them up by service account, and says
+    in one sentence whether the former issuer may go.
+  - The source V(spec) is what the specifications of the pods tell (the tokens that they mount, for how long those live and how
+    they get to programs, when pods and containers started) against the moments at which the API servers switched to the issuer.
+  - A specification can't tell whether a program reads a file again, nor what an init container has copied or a CSI driver
+    has done with a token. Then the verdict is V(unknown), or V(renewed) with RV(token_holders.pods[].may_be_cached). A pod that
+    started between the switches of the first and the last API server may have got either token. No token is called old by guess.
+  - Lists what is to be changed by hand, that is, token volumes whose audience is the former issuer, and Secrets, ConfigMaps and
+    objects of O(custom_resources) that carry its URL or a token of it. No value of a Secret is shown.
+  - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
+  - Needs permission to C(list) pods. Where nodes, CSI drivers, persistent volumes, Secrets or ConfigMaps may not be listed,
+    RV(token_holders.problems) says so.
+extends_documentation_fragment:
+  - bound_tokens.openshift._auth
+  - bound_tokens.openshift._attributes
+  - bound_tokens.openshift._attributes.info_module
+  - bound_tokens.openshift._attributes.actiongroup_cluster
+options:
+  since:
+    description:
+      - The moment at which the last API server had switched to the issuer, in RFC 3339 and by the cluster's clock.
+      - Without it, the end of the rollout as the record of the last run (M(bound_tokens.openshift.rotation_record)) or the
+        cluster itself tells it. Needed where neither does, as on a cluster without OpenShift's operators.
+    type: str
+  former_issuers:
+    description:
+      - Former issuers beside those that the cluster reports as still trusted, and the one in the record of the last run.
+    type: list
+    elements: str
+    default: []
+  outside_tokens:
+    description:
+      - Tokens of a former issuer that you know to be used outside the cluster. The former issuer may not go while one lives.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What you call it.
+        type: str
+        required: true
+      expires:
+        description: When it expires, in RFC 3339. Without it, that is not known.
+        type: str
+  custom_resources:
+    description:
+      - Kinds of objects in which the former issuer's URL is looked for, such as those of Vault, external-secrets or cert-manager.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      api_version:
+        description: Group and version.
+        type: str
+        required: true
+      kind:
+        description: Kind.
+        type: str
+        required: true
+      namespace:
+        description: Only those of this namespace.
+        type: str
+  all_pods:
+    description:
+      - Whether RV(token_holders.pods) lists every pod, and not only those for which the former issuer is, or may be, still
+        needed.
+    type: bool
+    default: false
+  record_namespace:
+    description:
+      - The namespace in which the record of the run is kept.
+    type: str
+    default: bound-tokens
+"""
+
+EXAMPLES = r"""
+- name: See whether the old issuer may go
+  bound_tokens.openshift.token_holders_info:
+  register: found
+
+- name: Show the sentence
+  ansible.builtin.debug:
+    msg: "{{ found.explanation }}"
+
+- name: Look at more, and name the tokens that were given away
+  bound_tokens.openshift.token_holders_info:
+    custom_resources:
+      - api_version: external-secrets.io/v1
+        kind: ClusterSecretStore
+      - api_version: cert-manager.io/v1
+        kind: ClusterIssuer
+    outside_tokens:
+      - name: build server
+        expires: "2026-12-24T18:00:00Z"
+"""
+
+RETURN = r"""
+token_holders:
+  description: What was found.
+  returned: success
+  type: dict
+  contains:
+    may_go:
+      description: Whether the former issuer may go, as far as it was looked.
+      type: bool
+      sample: false
+    issuer:
+      description: The issuer of new tokens.
+      type: str
+      sample: https://issuer.example.com/cluster-1
+    former:
+      description: The former issuers, each with the moment at which it stops being trusted; null where that is not reported.
+      type: list
+      elements: dict
+      sample: [{"name": "https://kubernetes.default.svc", "expires": "2026-11-23T07:55:32Z"}]
+    switched_not_before:
+      description: Before this moment no API server had switched; null where that is not known.
+      type: str
+      sample: "2026-11-22T07:58:11Z"
+    switched_not_after:
+      description: The moment at which the last API server had switched; null where that is not known.
+      type: str
+      sample: "2026-11-22T08:02:31Z"
+    read_at:
+      description: The time on the API server's clock.
+      type: str
+      sample: "2026-11-22T08:30:00Z"
+    verify:
+      description: By what it was looked.
+      type: str
+      sample: spec
+    counts:
+      description:
+        - How many pods have each verdict.
+        - With V(old_until_restarted) an old token stays until the pod is restarted, with V(old_until) until a moment.
+        - With V(file_renews) the kubelet rewrites the file by a moment, and programs that read it again follow. Until then it
+          may hold either token.
+        - With V(unknown) it can't be told.
+        - With V(renewed) the pod has new tokens.
+        - With V(legacy) it uses a Secret with a token that no change of the issuer concerns.
+        - With V(no_token) it holds no token, or none that is still valid.
+      type: dict
+      sample:
+        {"old_until_restarted": 1, "old_until": 0, "unknown": 2, "file_renews": 40, "renewed": 210, "legacy": 1, "no_token": 35}
+    service_accounts:
+      description: The verdicts summed up by namespace and service account, those that matter first.
+      type: list
+      elements: dict
+      contains:
+        namespace:
+          description: Namespace.
+          type: str
+          sample: shop
+        service_account:
+          description: Name of the service account.
+          type: str
+          sample: default
+        pods:
+          description: How many pods run as it.
+          type: int
+          sample: 5
+        blocking:
+          description: For how many of them the former issuer is, or may be, still needed.
+          type: int
+          sample: 2
+        until:
+          description: When that is over by itself; null where it is not, where that is not known, and where there is none.
+          type: str
+          sample: "2026-11-22T08:52:36Z"
+        verdicts:
+          description: How many pods have each verdict, see RV(token_holders.counts).
+          type: dict
+          sample: {"file_renews": 2, "renewed": 3}
+    pods:
+      description: The pods for which the former issuer is, or may be, still needed; with O(all_pods=true) every pod.
+      type: list
+      elements: dict
+      contains:
+        namespace:
+          description: Namespace of the pod.
+          type: str
+          sample: shop
+        name:
+          description: Name of the pod.
+          type: str
+          sample: web-7d9f8c6b5-x2x7k
+        uid:
+          description: UID of the pod.
+          type: str
+          sample: 0f2c1f0e-5a4e-4c5e-8f5e-0d6f4b1f3f55
+        service_account:
+          description: Service account of the pod.
+          type: str
+          sample: default
+        owner:
+          description: Kind and name of its controller; null when it has none.
+          type: str
+          sample: ReplicaSet/web-7d9f8c6b5
+        node:
+          description: Its node; null when it has none yet.
+          type: str
+          sample: worker-0
+        started_at:
+          description: When it started; null when it has not.
+          type: str
+          sample: "2026-11-20T17:20:05Z"
+        verdict:
+          description: The verdict, see RV(token_holders.counts).
+          type: str
+          sample: old_until_restarted
+        reason:
+          description: The reason in one word.
+          type: str
+          sample: SubPath
+        explanation:
+          description: The reason for people.
+          type: str
+          sample: a subPath mount keeps the file of when its container started, which was before the first switch
+        source:
+          description: By what the verdict was reached.
+          type: str
+          sample: spec
+        until:
+          description:
+            - When that is over by itself; null where it is not, or where that is not known.
+            - With V(renewed), by when its files had been rewritten.
+          type: str
+          sample: "2026-11-22T08:52:36Z"
+        may_be_cached:
+          description:
+            - With V(renewed), whether a program runs since before the file was rewritten and can have a token of before that
+              lives longer than the file's.
+          type: bool
+          sample: false
+    legacy:
+      description: The Secrets with service account tokens that never change, and how many pods use each.
+      type: list
+      elements: dict
+      sample: [{"namespace": "shop", "name": "builder-token", "service_account": "builder", "pods": 1}]
+    manual:
+      description: What is to be changed by hand.
+      type: list
+      elements: dict
+      contains:
+        kind:
+          description: Kind of the object; of a pod, that of its controller.
+          type: str
+          sample: ConfigMap
+        namespace:
+          description: Its namespace; null when it has none.
+          type: str
+          sample: vault
+        name:
+          description: Its name.
+          type: str
+          sample: vault-auth
+        where:
+          description: Where in the object.
+          type: str
+          sample: data.config.hcl
+        what:
+          description:
+            - V(issuer) for the URL of the former issuer, V(token) for a token of it, V(audience) for a token volume or a CSI
+              driver that asks for tokens with it as their audience.
+          type: str
+          sample: issuer
+        issuer:
+          description: The former issuer.
+          type: str
+          sample: https://issuer.example.com/cluster-0
+        expires:
+          description: When the last of such tokens expires; null for others.
+          type: str
+          sample: "2026-12-24T18:00:00Z"
+        change:
+          description: What to change.
+          type: str
+          sample: >-
+            Trust https://issuer.example.com/cluster-1 here as well, and https://issuer.example.com/cluster-0 no more once its
+            last token is dead.
+    outside:
+      description: Your own list, with when each token dies, by itself or with its issuer.
+      type: list
+      elements: dict
+      sample: [{"name": "build server", "expires": "2026-12-24T18:00:00Z", "dies": "2026-11-23T07:55:32Z", "is_dead": false}]
+    problems:
+      description: What could not be looked at.
+      type: list
+      elements: str
+      sample: ['Secrets may not be read: secrets is forbidden: User "u" cannot list resource "secrets" at the cluster scope']
+explanation:
+  description: The same in sentences, the first of which says whether the former issuer may go.
+  returned: success
+  type: str
+  sample: >-
+    Not yet: 43 pods, the last one by 2026-11-22T08:52:36Z. Tokens that were given to people and systems outside can't be
+    listed: they die at 2026-11-23T07:55:32Z at the latest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..module_utils._module import RUN_ARG_SPEC, Context, run_module
+from ..module_utils._phases.holders import HolderAudit, holder_request
+from ..module_utils._run import RecordStore
+
+
+def body(context: Context) -> dict[str, Any]:
+    return HolderAudit(
+        cluster=context.cluster,
+        clock=context.clock,
+        request=holder_request(context.params),
+        store=RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"]),
+        say=context.progress,
+    ).run()
+
+
+def check(params: Mapping[str, Any]) -> None:
+    holder_request(params)
+
+
+def main() -> None:
+    run_module(
+        body,
+        argument_spec={
+            "since": {"type": "str"},
+            "former_issuers": {"type": "list", "elements": "str", "default": []},
+            "outside_tokens": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"name": {"type": "str", "required": True}, "expires": {"type": "str"}},
+            },
+            "custom_resources": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "api_version": {"type": "str", "required": True},
+                    "kind": {"type": "str", "required": True},
+                    "namespace": {"type": "str"},
+                },
+            },
+            "all_pods": {"type": "bool", "default": False},
+            "record_namespace": RUN_ARG_SPEC["record_namespace"],
+        },
+        check=check,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The audit of a small cluster that switched from 07:50 to 08:00, from the options to the module's result."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timezone
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
+    ApiError,
+    CollectionError,
+    InvalidOption,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import IssuerFacts, TrustedIssuer
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import holders
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.holders import HolderAudit, holder_request
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.node_record import (
+    NodeProgress,
+    NodeRecord,
+    Step,
+    dump_nodes,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import RunRecord, dump_record
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
+
+NEW, OLD = "https://new.example.com", "https://old.example.com"
+ROLLOUT = {
+    "complete": True,
+    "issuer": NEW,
+    "finished_at": "2026-11-22T08:00:00Z",
+    "explanation": "All 1 run it.",
+    "nodes": [
+        {"name": "m0", "switched_not_before": "2026-11-22T07:50:00Z", "switched_not_after": "2026-11-22T08:00:00Z"}
+    ],
+}
+ISSUER = IssuerFacts(
+    spec_issuer=NEW,
+    trusted=(
+        TrustedIssuer(name=NEW),
+        TrustedIssuer(name=OLD, expires=datetime(2026, 11, 23, 7, 45, tzinfo=timezone.utc)),
+    ),
+)
+
+
+def pod(name, start, *, node="n0", namespace="shop", token=None, sub_path=None, volumes=()):
+    mount = {"name": "t", "mountPath": "/t", **({"subPath": sub_path} if sub_path else {})}
+    projected = {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3607, **(token or {})}}]}
+    return {
+        "metadata": {"namespace": namespace, "name": name, "uid": f"uid-{name}"},
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": "web",
+            "containers": [{"name": "main", "volumeMounts": [mount]}],
+            "volumes": [*volumes, *([] if token is False else [{"name": "t", "projected": projected}])],
+        },
+        "status": {
+            "phase": "Running",
+            "startTime": start,
+            "containerStatuses": [{"name": "main", "state": {"running": {"startedAt": start}}}],
+        },
+    }
+
+
+EARLY, LATE = "2026-11-22T06:00:00Z", "2026-11-22T08:05:00Z"
+CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
+OBJECTS = {
+    "Pod": [
+        pod("plain", EARLY),
+        pod("fresh", LATE),
+        pod("stuck", EARLY, sub_path="token"),
+        pod("vault", EARLY, token={"audience": OLD, "expirationSeconds": 600}),
+        pod("mail", EARLY, token=False, namespace="post", volumes=[{"name": "s", "secret": {"secretName": "robot"}}]),
+        pod("store", EARLY, token=False, volumes=[CLAIM]),
+        pod("idle", EARLY, token=False),
+    ],
+    "Node": [
+        {
+            "metadata": {"name": "n0"},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-01T00:00:00Z"}]
+            },
+        }
+    ],
+    "CSIDriver": [
+        {
+            "metadata": {"name": "csi.example.com"},
+            "spec": {"tokenRequests": [{"audience": "x", "expirationSeconds": 90000}]},
+        },
+        {"metadata": {"name": "other.example.com"}, "spec": {}},
+    ],
+    "PersistentVolume": [
+        {
+            "metadata": {"name": "pv"},
+            "spec": {"claimRef": {"namespace": "shop", "name": "c"}, "csi": {"driver": "csi.example.com"}},
+        },
+        {"metadata": {"name": "pv2"}, "spec": {"hostPath": {}}},
+    ],
+    "Secret": [
+        {
+            "metadata": {
+                "namespace": "post",
+                "name": "robot",
+                "annotations": {"kubernetes.io/service-account.name": "robot"},
+            },
+            "type": "kubernetes.io/service-account-token",
+        },
+        {
+            "metadata": {"namespace": "vault", "name": "login"},
+            "type": "Opaque",
+            "data": {"url": base64.b64encode(OLD.encode()).decode()},
+        },
+    ],
+    "ConfigMap": [
+        {"metadata": {"namespace": "vault", "name": "config"}, "data": {"a": OLD}},
+        {"metadata": {"namespace": "openshift-kube-apiserver", "name": "config"}, "data": {"a": OLD}},
+        {"metadata": {"namespace": "bound-tokens", "name": "bound-tokens-run"}, "data": {"a": OLD}},
+    ],
+}
+
+
+class FakeCluster:
+    host = "https://api.example.com:6443"
+
+    def __init__(self, now="2026-11-22T08:30:00Z", data=None):
+        self.now = now and datetime.fromisoformat(now.replace("Z", "+00:00"))
+        self.data, self.denied = data, set()
+
+    def list_at(self, kind, *, read=lambda o: o, **selection):
+        return "1", [read(o) for o in self.list(kind)]
+
+    def list(self, kind):
+        if kind in self.denied:
+            words = f'User "u" cannot list {kind}'
+            raise ApiError(verb="list", target=kind, host="h", status=403, words=words, reason="Forbidden")
+        return OBJECTS[kind]
+
+    def get(self, kind, name, namespace):
+        assert (kind, name, namespace) == ("ConfigMap", "bound-tokens-run", "bound-tokens")
+        return {"metadata": {"resourceVersion": "1"}, "data": self.data} if self.data else None
+
+    def get_document(self, path, query=None):
+        if path == "/.well-known/openid-configuration":
+            return {"issuer": NEW}
+        if path == "/apis/example.com/v1":
+            return {"resources": [{"name": "stores", "kind": "Store", "namespaced": False}]}
+        return {"items": [{"metadata": {"name": "s"}, "spec": {"issuer": OLD}}]}
+
+    def server_time(self):
+        return self.now
+
+
+class FakeClock:
+    def monotonic(self):
+        return 0.0
+
+
+@pytest.fixture
+def audit(monkeypatch):
+    def run(cluster=None, *, rollout=ROLLOUT, issuer=ISSUER, **more):
+        def look(cluster, issuer, *, probe, clock):
+            if isinstance(rollout, Exception):
+                raise rollout
+            return rollout
+
+        monkeypatch.setattr(holders, "look_at_rollout", look)
+        monkeypatch.setattr(holders, "read_issuer", lambda cluster: issuer)
+        cluster = cluster or FakeCluster()
+        given = {
+            "since": None,
+            "former_issuers": [],
+            "outside_tokens": [],
+            "custom_resources": [],
+            "all_pods": False,
+            **more,
+        }
+        result = HolderAudit(
+            cluster=cluster,
+            clock=FakeClock(),
+            request=holder_request(given),
+            store=RecordStore(cluster=cluster, namespace="bound-tokens"),
+        ).run()
+        assert result["changed"] is False
+        return result["token_holders"], result["explanation"]
+
+    return run
+
+
+def shown(found):
+    return {p["name"]: (p["verdict"], p["reason"]) for p in found["pods"]}
+
+
+def test_who_holds_what(audit):
+    found, explanation = audit()
+    assert shown(found) == {
+        "plain": ("file_renews", "FileRenews"),
+        "stuck": ("old_until_restarted", "SubPath"),
+        "store": ("unknown", "CsiDriver"),
+    }
+    assert found["counts"] == {
+        "old_until_restarted": 1,
+        "old_until": 0,
+        "unknown": 1,
+        "file_renews": 1,
+        "renewed": 1,
+        "legacy": 1,
+        "no_token": 2,
+    }
+    assert (found["switched_not_before"], found["switched_not_after"]) == (
+        "2026-11-22T07:50:00Z",
+        "2026-11-22T08:00:00Z",
+    )
+    assert found["former"] == [{"name": OLD, "expires": "2026-11-23T07:45:00Z"}]
+    assert (found["may_go"], found["problems"]) == (False, [])
+    assert explanation == (
+        "Not yet: 3 pods, 1 of them not before a restart, the others by 2026-11-23T07:00:00Z. 3 places are to be changed by "
+        "hand. Tokens that were given to people and systems outside can't be listed: they die at 2026-11-23T07:45:00Z at "
+        "the latest."
+    )
+
+
+def test_what_is_apart(audit):
+    found, _explanation = audit(
+        custom_resources=[{"api_version": "example.com/v1", "kind": "Store", "namespace": None}]
+    )
+    assert found["legacy"] == [{"namespace": "post", "name": "robot", "service_account": "robot", "pods": 1}]
+    assert [(m["kind"], m["name"], m["where"], m["what"]) for m in found["manual"]] == [
+        ("ConfigMap", "config", "data.a", "issuer"),
+        ("Pod", "vault", "serviceAccountToken.audience", "audience"),
+        ("Secret", "login", "data.url", "issuer"),
+        ("Store", "s", "spec.issuer", "issuer"),
+    ]
+
+
+def test_all_pods_on_request(audit):
+    found, _explanation = audit(all_pods=True)
+    assert len(found["pods"]) == len(OBJECTS["Pod"])
+    assert found["service_accounts"][0]["verdicts"] == {
+        "old_until_restarted": 1,
+        "unknown": 1,
+        "file_renews": 1,
+        "renewed": 1,
+        "no_token": 2,
+    }
+
+
+def test_a_program_that_may_have_read_once_is_told_beside_the_verdict(audit):
+    found, explanation = audit(FakeCluster(now="2026-11-22T09:00:00Z"), all_pods=True)
+    assert next(p for p in found["pods"] if p["name"] == "plain")["may_be_cached"] is True
+    assert "In 1 pods something runs since before the file was rewritten" in explanation
+
+
+def test_a_node_that_a_run_has_restarted(audit):
+    progress = NodeProgress(step=Step.DONE, boot_id="b", restarted_at="2026-11-22T08:10:00Z")
+    record = NodeRecord(run_id="r", begun_at="2026-11-22T08:05:00Z", nodes={"n0": progress})
+    assert audit(FakeCluster(data=dump_nodes(record)))[0]["counts"]["renewed"] == 5
+
+
+def test_the_record_of_a_run_tells_what_the_cluster_does_not(audit):
+    forgotten = {**ROLLOUT, "finished_at": None, "nodes": []}
+    found, explanation = audit(rollout=forgotten)
+    assert found["counts"]["unknown"] == 5
+    assert "When the last API server switched is not known any more; set since to that moment." in explanation
+    record = RunRecord(
+        run_id="r", issuer=NEW, former_issuer="https://older.example.com", finished_at="2026-11-22T08:00:00Z"
+    )
+    found, _explanation = audit(FakeCluster(data=dump_record(record)), rollout=forgotten)
+    assert (found["counts"]["unknown"], found["switched_not_after"]) == (1, "2026-11-22T08:00:00Z")
+    assert [f["name"] for f in found["former"]] == [OLD, "https://older.example.com"]
+
+
+def test_while_a_rollout_runs(audit):
+    found, explanation = audit(rollout={**ROLLOUT, "complete": False, "explanation": "0 of 1 nodes are at revision 3."})
+    assert found["may_go"] is False
+    assert "The rollout of the kube-apiservers is not finished: 0 of 1 nodes are at revision 3." in explanation
+
+
+def test_a_cluster_without_the_operators(audit):
+    missing = ApiError(verb="get", target="x", host="h", status=404, words="page not found")
+    found, _explanation = audit(rollout=missing, since="2026-11-22T08:00:00Z", former_issuers=[OLD])
+    assert (found["issuer"], found["switched_not_before"]) == (NEW, None)
+    assert shown(found)["stuck"] == ("unknown", "SubPathUnsure")
+
+
+def test_what_may_not_be_read_is_a_problem(audit):
+    cluster = FakeCluster()
+    cluster.denied = {"Node", "CSIDriver", "Secret", "ConfigMap"}
+    found, _explanation = audit(cluster)
+    assert [p.partition(":")[0] for p in found["problems"]] == [
+        "whether nodes are Ready may not be read",
+        "CSI drivers may not be read",
+        "Secrets may not be read",
+        "ConfigMaps may not be read",
+    ]
+    assert shown(found).keys() == {"plain", "stuck"}
+    cluster.denied = {"Pod"}
+    with pytest.raises(ApiError):
+        audit(cluster)
+
+
+def test_tokens_of_the_users_own_list_count_while_they_live(audit, monkeypatch):
+    monkeypatch.setitem(OBJECTS, "Pod", [])
+    assert audit()[0]["may_go"] is True
+    found, explanation = audit(outside_tokens=[{"name": "ci", "expires": "2026-11-22T09:00:00Z"}])
+    assert found["outside"] == [
+        {"name": "ci", "expires": "2026-11-22T09:00:00Z", "dies": "2026-11-22T09:00:00Z", "is_dead": False}
+    ]
+    assert (found["may_go"], explanation.startswith("Not yet: 1 token(s) on your own list.")) == (False, True)
+
+
+def test_the_time_is_the_clusters(audit):
+    with pytest.raises(CollectionError, match="does not tell the time"):
+        audit(FakeCluster(now=None))
+
+
+def test_options_that_can_not_be_meant(audit):
+    with pytest.raises(InvalidOption, match="The option since is 'yesterday', which is not a moment"):
+        audit(since="yesterday")
