@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ._client.cluster import Cluster
 from ._client.queries import Queries
+from ._facts import read_optional
 from ._holder_model import HolderContext, HolderPod, TokenDriver, holder_pod, token_driver
 from ._model import NO_CONDITION, conditions_of
 from ._plan.issuer_traces import LEGACY_TYPE, Trace, TraceSearch, is_kept, legacy_record
@@ -89,3 +90,12 @@ def read_custom_resources(cluster: Cluster, search: TraceSearch, kind: CustomKin
 def read_holders(cluster: Cluster, context: HolderContext, keep: Callable[[HolderPod], KeptT]) -> list[KeptT]:
     """Return what ``keep`` makes of each pod of the cluster."""
     return cluster.list_at("Pod", read=lambda pod: keep(holder_pod(pod, context)))[1]
+
+
+def read_audit_gap(cluster: Cluster) -> str:
+    """Return what the cluster's audit policy leaves out, as the middle of a sentence; empty where it logs all requests."""
+    audit = (read_optional(cluster, "APIServer", "cluster").get("spec") or {}).get("audit") or {}
+    if audit.get("profile") == "None":
+        return "the audit profile of apiservers.config.openshift.io/cluster is None"
+    silent = [r.get("group") for r in audit.get("customRules") or () if r.get("profile") == "None"]
+    return f"the audit policy logs nothing of the group {', '.join(silent)}" if silent else ""

@@ -17,6 +17,11 @@ description:
   - A specification can't tell whether a program reads a file again, nor what an init container has copied or a CSI driver
     has done with a token. Then the verdict is V(unknown), or V(renewed) with RV(token_holders.pods[].may_be_cached). A pod that
     started between the switches of the first and the last API server may have got either token. No token is called old by guess.
+  - The source V(use), with O(verify=use), is the audit logs of the kube-apiservers, which name the ID of every token that is
+    issued and of every token that is used. A token in use that no API server has issued since the first switch is an old one,
+    also one that a program only has in its memory. That needs all logs back to the first switch and a permission to C(get)
+    C(nodes/proxy); otherwise RV(token_holders.problems) tells why it is unknown, and the former issuer may not go.
+    That permission allows more than reading logs, so give it to administrators only.
   - Lists what is to be changed by hand, that is, token volumes whose audience is the former issuer, and Secrets, ConfigMaps and
     objects of O(custom_resources) that carry its URL or a token of it. No value of a Secret is shown.
   - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
@@ -28,6 +33,25 @@ extends_documentation_fragment:
   - bound_tokens.openshift._attributes.info_module
   - bound_tokens.openshift._attributes.actiongroup_cluster
 options:
+  verify:
+    description:
+      - By what to look. With V(use), at the audit logs as well as at the specifications.
+      - The logs know only of requests to the cluster's own API servers. A token that is used elsewhere, as for Vault or a cloud,
+        is not in them.
+    type: str
+    choices: [spec, use]
+    default: spec
+  used_since:
+    description:
+      - With O(verify=use), only uses since this moment count, in RFC 3339. Without it, all since the last API server had
+        switched.
+    type: str
+  max_bytes:
+    description:
+      - With O(verify=use), how much of each API server's log is read at most, the newest part, with units such as V(500M).
+      - The logs must reach back to the switch of the first API server for anything to be known.
+    type: bytes
+    default: 4G
   since:
     description:
       - The moment at which the last API server had switched to the issuer, in RFC 3339 and by the cluster's clock.
@@ -93,6 +117,10 @@ EXAMPLES = r"""
 - name: Show the sentence
   ansible.builtin.debug:
     msg: "{{ found.explanation }}"
+
+- name: See which old tokens are still in use
+  bound_tokens.openshift.token_holders_info:
+    verify: use
 
 - name: Look at more, and name the tokens that were given away
   bound_tokens.openshift.token_holders_info:
@@ -295,6 +323,74 @@ token_holders:
       type: list
       elements: dict
       sample: [{"name": "build server", "expires": "2026-12-24T18:00:00Z", "dies": "2026-11-23T07:55:32Z", "is_dead": false}]
+    used:
+      description:
+        - With O(verify=use), the last use of each token that is not known to be new. Those of no pod are held by somebody else;
+          they are left out once the same client was seen with a new token.
+      type: list
+      elements: dict
+      contains:
+        token_id:
+          description: The ID of the token in the audit logs, which is not secret.
+          type: str
+          sample: 0d8f2f6e-31f6-4f65-9b53-8b1f3a4d9c11
+        namespace:
+          description: Namespace of its service account.
+          type: str
+          sample: shop
+        service_account:
+          description: Its service account.
+          type: str
+          sample: default
+        pod:
+          description: The pod that it is bound to; null when it is bound to none.
+          type: str
+          sample: web-7d9f8c6b5-x2x7k
+        pod_uid:
+          description: UID of that pod.
+          type: str
+          sample: 0f2c1f0e-5a4e-4c5e-8f5e-0d6f4b1f3f55
+        node:
+          description: The node of that pod.
+          type: str
+          sample: worker-0
+        last:
+          description: When it was used last.
+          type: str
+          sample: "2026-11-22T09:14:45Z"
+        source_ip:
+          description: From which address.
+          type: str
+          sample: 10.128.2.17
+        user_agent:
+          description: What the client calls itself.
+          type: str
+          sample: agent/1.4
+        is_old:
+          description: Whether it is an old one; null when that is unknown, for which RV(token_holders.problems) has the reasons.
+          type: bool
+          sample: true
+    servers:
+      description: With O(verify=use), what was read of each API server's log.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The node that it runs on.
+          type: str
+          sample: master-0
+        covered_since:
+          description: From when on all is known; null when nothing is.
+          type: str
+          sample: "2026-11-22T07:58:11Z"
+        covered_until:
+          description: When the last event was; null when there was none.
+          type: str
+          sample: "2026-11-22T09:15:01Z"
+        bytes_read:
+          description: How much was read.
+          type: int
+          sample: 734003200
     problems:
       description: What could not be looked at.
       type: list
@@ -335,6 +431,9 @@ def main() -> None:
     run_module(
         body,
         argument_spec={
+            "verify": {"type": "str", "choices": ["spec", "use"], "default": "spec"},
+            "used_since": {"type": "str"},
+            "max_bytes": {"type": "bytes", "default": "4G"},
             "since": {"type": "str"},
             "former_issuers": {"type": "list", "elements": "str", "default": []},
             "outside_tokens": {

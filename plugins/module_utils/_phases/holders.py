@@ -45,17 +45,21 @@ from .._plan.holders import (
 )
 from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
+from .._plan.token_uses import UseVerdict, apply_uses
 from .._run import RecordStore
 from .rollout import look_at_rollout
+from .token_uses import UseSearch
 
 ReadT = TypeVar("ReadT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderRequest:
-    """What a task asks for; ``verify`` is spec or use."""
+    """What a task asks for; ``verify`` is spec or use, the others are as in SwitchWindow, UseSearch and the options."""
 
     verify: str = "spec"
+    used_since: datetime | None = None
+    max_bytes: int = 0
     since: datetime | None = None
     former: tuple[str, ...] = ()
     outside: tuple[OutsideToken, ...] = ()
@@ -65,20 +69,28 @@ class HolderRequest:
 
 def holder_request(params: Mapping[str, Any]) -> HolderRequest:
     """Return the request that the options make. Raises InvalidOption for those that can't be meant."""
-    try:
-        since = parse_time(params["since"])
-    except ValueError:
-        raise InvalidOption(
-            f"The option since is {params['since']!r}, which is not a moment in RFC 3339; "
-            "give one such as 2026-11-22T08:02:31Z."
-        ) from None
+    if params["max_bytes"] < 1:
+        raise InvalidOption(f"The option max_bytes is {params['max_bytes']}; give at least 1.")
     return HolderRequest(
-        since=since,
+        verify=params["verify"],
+        since=_parse_moment(params, "since"),
+        used_since=_parse_moment(params, "used_since"),
+        max_bytes=params["max_bytes"],
         former=tuple(params["former_issuers"]),
         outside=read_outside_tokens(params["outside_tokens"]),
         custom_kinds=tuple(CustomKind(**k) for k in params["custom_resources"]),
         all_pods=params["all_pods"],
     )
+
+
+def _parse_moment(params: Mapping[str, Any], option: str) -> datetime | None:
+    try:
+        return parse_time(params[option])
+    except ValueError:
+        raise InvalidOption(
+            f"The option {option} is {params[option]!r}, which is not a moment in RFC 3339; "
+            "give one such as 2026-11-22T08:02:31Z."
+        ) from None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +105,8 @@ class HolderAudit:
     problems: list[str] = field(default_factory=list)
     legacy: Mapping[tuple[str, str], str] = field(default_factory=dict)
     traces: list[Trace] = field(default_factory=list)
+    used: UseVerdict = field(default_factory=UseVerdict)
+    servers: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         """Return the module's result."""
@@ -100,6 +114,8 @@ class HolderAudit:
         context, search = self._read_surroundings(around.window)
         pods = self._judge_pods(around, context, search)
         self.say(f"{len(pods)} pods judged by their specifications")
+        if self.request.verify == "use":
+            pods = self._apply_uses(around, pods)
         return self._describe(around, rollout, pods)
 
     def _look(self) -> tuple[Surroundings, Mapping[str, Any]]:
@@ -165,10 +181,30 @@ class HolderAudit:
         self.traces += traces
         return pods
 
+    def _apply_uses(self, around: Surroundings, pods: Sequence[JudgedPod]) -> list[JudgedPod]:
+        """Return the pods with what the audit logs tell of them; keeps the uses and what was read."""
+        search = UseSearch(
+            cluster=self.cluster,
+            clock=self.clock,
+            window=around.window,
+            now=around.now,
+            used_since=self.request.used_since,
+            max_bytes=self.request.max_bytes,
+            say=self.say,
+        )
+        self.used, self.servers = search.run()
+        return list(apply_uses(pods, self.used.uses))
+
     def _describe(self, around: Surroundings, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> dict[str, Any]:
         window = around.window
         outside = [outside_record(t, window, around.now) for t in self.request.outside]
-        may_go, sentence = conclude([p.found for p in pods], window, outside=outside)
+        may_go, sentence = conclude(
+            [p.found for p in pods],
+            window,
+            outside=outside,
+            strangers=sum(bool(is_old) and not use.pod_uid for use, is_old in self.used.uses),
+            problems=self.used.problems,
+        )
         counts = Counter(p.found.verdict for p in pods)
         shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING or p.found.source != "spec"]
         using = Counter((p.namespace, name) for p in pods for name in p.legacy)
@@ -194,7 +230,9 @@ class HolderAudit:
                     for t in sorted(self.traces, key=lambda t: (t.kind, t.namespace, t.name, t.where, t.issuer))
                 ],
                 "outside": outside,
-                "problems": self.problems,
+                "used": [use.record(is_old) for use, is_old in self.used.uses],
+                "servers": self.servers,
+                "problems": [*self.problems, *self.used.problems],
             },
             "explanation": " ".join([sentence, *self._tell_more(window, rollout, pods)]),
         }
@@ -209,14 +247,23 @@ class HolderAudit:
                 if why
                 else "When the last API server switched is not known any more; set since to that moment."
             )
-        cached = sum(p.found.may_be_cached for p in pods)
-        if cached and not window.is_over:
-            told.append(
-                f"In {cached} pods something runs since before the file was rewritten; whether it has read the file again "
-                "is not in a specification."
-            )
+        if not window.is_over:
+            told.append(self._tell_cached(sum(p.found.may_be_cached for p in pods)))
         if self.traces:
             told.append(f"{len(self.traces)} places are to be changed by hand.")
         end = f": they die at {format_time(window.trusted_until)} at the latest" if window.trusted_until else ""
         told.append(f"Tokens that were given to people and systems outside can't be listed{end}.")
-        return told
+        return [t for t in told if t]
+
+    def _tell_cached(self, cached: int) -> str:
+        """Return what is known of programs that may have read their files only before those were rewritten."""
+        if self.request.verify == "use" and not self.used.problems:
+            names = ", ".join(s["name"] for s in self.servers)
+            return (
+                f"The audit logs of {names} know of requests to these API servers only, of no use of tokens elsewhere."
+            )
+        told = (
+            f"In {cached} pods something runs since before the file was rewritten; whether it has read the file again is not in "
+            "a specification."
+        )
+        return told if cached else ""

@@ -181,7 +181,7 @@ def _worst(verdicts: Sequence[HolderVerdict]) -> HolderVerdict:
     return replace(
         found,
         until=until,
-        expires=max((v.expires for v in verdicts if v.expires), default=None),
+        expires=find_end([v.expires for v in verdicts]),
         may_be_cached=any(v.may_be_cached for v in verdicts),
     )
 
@@ -199,15 +199,14 @@ def _judge_source(source: TokenSource, pod: PodFacts, around: Surroundings) -> H
     if last is None:
         return HolderVerdict(verdict=Verdict.UNKNOWN, reason="SwitchUnknown")
     lifetime = find_lifetime(source, around.audiences)
-    expires = last + lifetime
-    if now >= expires:
-        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=expires, expires=expires)
+    if now >= last + lifetime:
+        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=last + lifetime, expires=last + lifetime)
     is_ready, renewed_by = _find_renewal(source, pod, last, around)
+    expires = last + lifetime if lifetime < EXTENDED_LIFETIME else None
     if source.delivery is not Delivery.FILE:
         return _judge_kept(source, around, lifetime, renewed_by if is_ready else None)
     if not is_ready:
-        ends = expires if lifetime < EXTENDED_LIFETIME else None
-        return HolderVerdict(verdict=Verdict.UNKNOWN, reason="NodeNotReady", until=ends, expires=expires)
+        return HolderVerdict(verdict=Verdict.UNKNOWN, reason="NodeNotReady", until=expires, expires=expires)
     if now < renewed_by:
         return HolderVerdict(verdict=Verdict.FILE_RENEWS, reason="FileRenews", until=renewed_by, expires=expires)
     return HolderVerdict(
@@ -252,14 +251,14 @@ def _judge_kept(
     if started and renewed_by and started > renewed_by:
         return HolderVerdict(verdict=Verdict.RENEWED, reason="TakenLater", until=renewed_by)
     taken_by = min(m for m in (started, last) if m)
-    expires = taken_by + lifetime
-    if around.now >= expires:
-        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=expires, expires=expires)
-    ends = expires if lifetime < EXTENDED_LIFETIME else None
+    if around.now >= taken_by + lifetime:
+        ended = taken_by + lifetime
+        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=ended, expires=ended)
+    ends = taken_by + lifetime if lifetime < EXTENDED_LIFETIME else None
     if source.delivery is Delivery.SUB_PATH and started and first and started < first:
         verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
-        return HolderVerdict(verdict=verdict, reason="SubPath", until=ends, expires=expires)
-    return HolderVerdict(verdict=Verdict.UNKNOWN, reason=_KEPT[source.delivery], until=ends, expires=expires)
+        return HolderVerdict(verdict=verdict, reason="SubPath", until=ends, expires=ends)
+    return HolderVerdict(verdict=Verdict.UNKNOWN, reason=_KEPT[source.delivery], until=ends, expires=ends)
 
 
 def find_window(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import datetime, timezone
 
 import pytest
@@ -125,6 +126,7 @@ class FakeCluster:
     def __init__(self, now="2026-11-22T08:30:00Z", data=None):
         self.now = now and datetime.fromisoformat(now.replace("Z", "+00:00"))
         self.data, self.denied = data, set()
+        self.log, self.audit = b"", {}
 
     def list_at(self, kind, *, read=lambda o: o, **selection):
         return "1", [read(o) for o in self.list(kind)]
@@ -135,7 +137,9 @@ class FakeCluster:
             raise ApiError(verb="list", target=kind, host="h", status=403, words=words, reason="Forbidden")
         return OBJECTS[kind]
 
-    def get(self, kind, name, namespace):
+    def get(self, kind, name, namespace=None):
+        if kind == "APIServer":
+            return {"spec": {"audit": self.audit}}
         assert (kind, name, namespace) == ("ConfigMap", "bound-tokens-run", "bound-tokens")
         return {"metadata": {"resourceVersion": "1"}, "data": self.data} if self.data else None
 
@@ -148,6 +152,16 @@ class FakeCluster:
 
     def server_time(self):
         return self.now
+
+    def list_node_files(self, node, folder):
+        self.list("Node")
+        return ["audit.log"]
+
+    def measure_node_file(self, node, file):
+        return len(self.log)
+
+    def read_node_file(self, node, file, start, end):
+        yield self.log[start:end]
 
 
 class FakeClock:
@@ -167,6 +181,9 @@ def audit(monkeypatch):
         monkeypatch.setattr(holders, "read_issuer", lambda cluster: issuer)
         cluster = cluster or FakeCluster()
         given = {
+            "verify": "spec",
+            "used_since": None,
+            "max_bytes": 10**9,
             "since": None,
             "former_issuers": [],
             "outside_tokens": [],
@@ -308,6 +325,68 @@ def test_tokens_of_the_users_own_list_count_while_they_live(audit, monkeypatch):
     assert (found["may_go"], explanation.startswith("Not yet: 1 token(s) on your own list.")) == (False, True)
 
 
+def event(moment, **more):
+    received = f"2026-11-22T{moment}.000000Z"
+    found = {"requestReceivedTimestamp": received, "stageTimestamp": received, **more}
+    return json.dumps(found, separators=(",", ":")).encode() + b"\n"
+
+
+def use(moment, token_id, **bound):
+    extra = {"authentication.kubernetes.io/credential-id": [f"JTI={token_id}"]}
+    extra |= {f"authentication.kubernetes.io/pod-{name}": [value] for name, value in bound.items()}
+    return event(moment, user={"username": "system:serviceaccount:shop:web", "extra": extra})
+
+
+def log(*events):
+    """A log that reaches back to before the switch, in which somebody gets a token."""
+    issued = event("08:10:00", annotations={"authentication.kubernetes.io/issued-credential-id": "JTI=new"})
+    return b"".join([event("07:00:00"), issued, *events, event("08:59:00")])
+
+
+def test_a_program_that_keeps_its_old_token_is_found_by_its_use(audit):
+    cluster = FakeCluster(now="2026-11-22T09:00:00Z")
+    cluster.log = log(use("08:55:00", "old", name="plain", uid="uid-plain"), use("08:56:00", "new"))
+    found, explanation = audit(cluster, verify="use")
+    plain = next(p for p in found["pods"] if p["name"] == "plain")
+    assert (plain["verdict"], plain["reason"], plain["source"]) == ("old_until_restarted", "OldTokenInUse", "use")
+    assert [(u["token_id"], u["pod"], u["is_old"]) for u in found["used"]] == [("old", "plain", True)]
+    assert found["servers"][0]["covered_since"] == "2026-11-22T07:50:00Z"
+    assert "The audit logs of m0 know of requests to these API servers only" in explanation
+    assert "In 1 pods something runs" not in explanation
+    assert audit(cluster, verify="use", used_since="2026-11-22T08:56:00Z")[0]["used"] == []
+
+
+def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):
+    monkeypatch.setitem(OBJECTS, "Pod", [])
+    cluster = FakeCluster(now="2026-11-22T09:00:00Z")
+    cluster.log = log()
+    assert audit(cluster, verify="use")[0]["may_go"] is True
+    cluster.log = log(use("08:55:00", "old"))
+    found, explanation = audit(cluster, verify="use")
+    assert (found["may_go"], explanation.partition(". ")[0]) == (
+        False,
+        "Not yet: 1 old token(s) in use outside of running pods",
+    )
+
+
+def test_what_the_logs_do_not_tell_is_not_taken_for_nothing(audit, monkeypatch):
+    monkeypatch.setitem(OBJECTS, "Pod", [])
+    cluster = FakeCluster(now="2026-11-22T09:00:00Z")
+    cluster.log = log()
+    cluster.denied = {"Node"}
+    found, explanation = audit(cluster, verify="use")
+    assert found["may_go"] is False
+    assert explanation.startswith("Not yet: what was asked for can't be told, because could not list Node: User")
+    cluster.denied, cluster.audit = set(), {"customRules": [{"group": "system:nodes", "profile": "None"}]}
+    assert audit(cluster, verify="use")[0]["problems"] == ["the audit policy logs nothing of the group system:nodes"]
+    cluster.audit = {"profile": "None"}
+    assert "the audit profile" in audit(cluster, verify="use")[0]["problems"][0]
+    unknown = {**ROLLOUT, "finished_at": None}
+    assert "it is not known when the last" in audit(cluster, verify="use", rollout=unknown)[0]["problems"][0]
+    nobody = {**ROLLOUT, "nodes": []}
+    assert "does not tell which nodes" in audit(cluster, verify="use", rollout=nobody)[0]["problems"][0]
+
+
 def test_the_time_is_the_clusters(audit):
     with pytest.raises(CollectionError, match="does not tell the time"):
         audit(FakeCluster(now=None))
@@ -316,3 +395,7 @@ def test_the_time_is_the_clusters(audit):
 def test_options_that_can_not_be_meant(audit):
     with pytest.raises(InvalidOption, match="The option since is 'yesterday', which is not a moment"):
         audit(since="yesterday")
+    with pytest.raises(InvalidOption, match="The option used_since is 'today'"):
+        audit(used_since="today")
+    with pytest.raises(InvalidOption, match="The option max_bytes is 0"):
+        audit(max_bytes=0)

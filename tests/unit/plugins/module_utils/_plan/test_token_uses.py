@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which old tokens are in use, by the logs of two API servers that switched at 07:50 and at 08:00."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import SwitchTime
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan import token_uses
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.audit_log import LogRange
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holders import (
+    HolderVerdict,
+    JudgedPod,
+    Verdict,
+)
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.token_uses import (
+    IssuedIds,
+    UseLog,
+    UseReader,
+    apply_uses,
+    judge_use,
+    judge_uses,
+)
+
+
+def at(hour, minute=0, second=0):
+    return datetime(2026, 11, 22, hour, minute, second, tzinfo=timezone.utc)
+
+
+FIRST, LAST, NOW = at(7, 49), at(8), at(12)
+SWITCHES = {
+    "m0": SwitchTime(not_before=FIRST, not_after=at(7, 51)),
+    "m1": SwitchTime(not_before=at(7, 58), not_after=LAST),
+}
+
+
+def event(moment, **more):
+    received = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    found = {
+        "kind": "Event",
+        "stage": "ResponseComplete",
+        "verb": "get",
+        "user": {"username": "system:node:worker-0"},
+        "sourceIPs": ["10.0.0.9"],
+        "userAgent": "agent/1",
+        "requestReceivedTimestamp": received,
+        "stageTimestamp": received,
+        **more,
+    }
+    return json.dumps(found, separators=(",", ":")).encode() + b"\n"
+
+
+def issue(moment, token_id):
+    return event(moment, annotations={"authentication.kubernetes.io/issued-credential-id": f"JTI={token_id}"})
+
+
+def use(moment, token_id, *, pod="web", username="system:serviceaccount:shop:web", **more):
+    extra = {"authentication.kubernetes.io/credential-id": [f"JTI={token_id}"]}
+    if pod:
+        extra |= {
+            "authentication.kubernetes.io/pod-name": [pod],
+            "authentication.kubernetes.io/pod-uid": [f"uid-{pod}"],
+        }
+    return event(moment, user={"username": username, "extra": extra}, **more)
+
+
+def judge(m0=b"", m1=b"", *, first=FIRST, begins=FIRST, since=LAST, gap="", blocks=None):
+    issued, logs = IssuedIds(), []
+    for name, text in (("m0", m0), ("m1", m1)):
+        reader = UseReader(switched=SWITCHES[name], since=since, issued=issued)
+        for block in (blocks or (lambda t: [t]))(text):
+            reader.take(block)
+        found = LogRange(begins=begins, ends=NOW, bytes_read=len(text), is_cut=False)
+        logs.append(UseLog(name=name, found=found, reader=reader))
+    return judge_uses(logs, issued, first=first, last=LAST, until=NOW, audit_gap=gap)
+
+
+def told(verdict):
+    return [(u.token_id, is_old) for u, is_old in verdict.uses]
+
+
+#: Somebody got a token since, so that the logs are known to name them.
+ISSUED = issue(at(8, 30), "other")
+
+
+def test_a_token_that_nobody_has_issued_since_the_first_switch_is_old():
+    verdict = judge(ISSUED + use(at(9), "old") + use(at(9, 30), "old") + use(at(9, 10), "new"), issue(at(9, 5), "new"))
+    assert told(verdict) == [("old", True)]
+    (found, _is_old) = verdict.uses[0]
+    assert (found.namespace, found.service_account, found.pod, found.pod_uid) == ("shop", "web", "web", "uid-web")
+    assert (found.last, found.source_ip, found.user_agent) == (at(9, 30), "10.0.0.9", "agent/1")
+    assert verdict.problems == []
+    assert found.record(True)["last"] == "2026-11-22T09:30:00Z"
+
+
+@pytest.mark.parametrize(
+    ("server", "moment", "is_old"),
+    [
+        # the same moment is before, within and after the switch of one server or of the other
+        ("m0", at(7, 48), True),
+        ("m0", at(7, 50), None),
+        ("m0", at(7, 55), "new"),
+        ("m1", at(7, 55), True),
+        ("m1", at(7, 59), None),
+        ("m1", at(8, 0, 1), "new"),
+    ],
+)
+def test_who_issued_a_token_when(server, moment, is_old):
+    logs = {"m0": ISSUED, "m1": use(at(9), "x")}
+    logs[server] = issue(moment, "x") + logs[server]
+    assert told(judge(**logs)) == ([] if is_old == "new" else [("x", is_old)])
+
+
+def test_only_uses_after_the_last_switch_count():
+    assert told(judge(ISSUED + use(at(7, 59), "old") + use(LAST, "old"))) == []
+    assert told(judge(ISSUED + use(at(9), "old"), since=at(10))) == []
+    # a watch that began before and ended later was let in before
+    assert told(judge(ISSUED + use(at(7, 59), "old", stageTimestamp="2026-11-22T09:00:00Z"))) == []
+
+
+def test_who_is_no_service_account_is_left_out():
+    assert told(judge(ISSUED + use(at(9), "x", username="alice"))) == []
+
+
+def test_a_use_that_is_read_before_its_issue_is_none_of_an_old_token():
+    assert told(judge(ISSUED + use(at(9), "x"), issue(at(8, 59), "x"))) == []
+
+
+def test_a_client_outside_of_pods_that_has_moved_on():
+    """The controller manager keeps tokens that are bound to no pod, and takes new ones by itself."""
+    old = use(at(8, 5), "old", pod=None)
+    assert told(judge(ISSUED + old)) == [("old", True)]
+    fresh = issue(at(8, 50), "new") + use(at(8, 51), "new", pod=None)
+    assert told(judge(ISSUED + old + fresh)) == []
+    # issued by the other server, whose log is read later
+    assert told(judge(ISSUED + old + use(at(8, 51), "new", pod=None), issue(at(8, 50), "new"))) == []
+    # another client of the same account, and one that has gone on with the old one
+    other = issue(at(8, 50), "new") + use(at(8, 51), "new", pod=None, userAgent="curl")
+    assert told(judge(ISSUED + old + other)) == [("old", True)]
+    assert told(judge(ISSUED + old + fresh + use(at(9), "old", pod=None))) == [("old", True)]
+    # that of a pod is not set right by another one's
+    assert told(judge(ISSUED + use(at(8, 5), "old") + fresh)) == [("old", True)]
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"begins": at(9)}, "the audit log of m0 reaches back to 2026-11-22T09:00:00Z only"),
+        ({"gap": "nothing is logged"}, "nothing is logged"),
+        ({"first": None, "begins": LAST}, "it is not known when the first API server switched"),
+    ],
+)
+def test_what_the_logs_leave_open_is_unknown(more, problem):
+    verdict = judge(ISSUED + use(at(9), "old"), **more)
+    assert told(verdict) == [("old", None)]
+    assert verdict.problems[0].startswith(problem)
+
+
+def test_logs_without_any_issue_tell_nothing():
+    verdict = judge(use(at(9), "old"))
+    assert (told(verdict), verdict.problems) == (
+        [("old", None)],
+        ["the audit logs name no token that was issued since"],
+    )
+
+
+def test_a_log_that_could_not_be_read():
+    verdict = judge_uses(
+        [UseLog(name="m0", problem="could not read it")], IssuedIds(), first=FIRST, last=LAST, until=NOW
+    )
+    assert (verdict.uses, verdict.problems) == ([], ["could not read it"])
+
+
+def test_the_memory_has_a_limit(monkeypatch):
+    monkeypatch.setattr(token_uses, "MAX_USED", 2)
+    many = b"".join(use(at(9), f"old-{n}") for n in range(3))
+    assert judge(ISSUED + many).problems == ["the audit log of m0 names more tokens than can be kept"]
+    # what turns out to be new makes room
+    two = use(at(9), "a") + use(at(9), "b")
+    verdict = judge(
+        ISSUED + two + issue(at(8, 40), "a") + issue(at(8, 40), "b") + use(at(10), "c"),
+        blocks=lambda text: text.splitlines(keepends=True),
+    )
+    assert (told(verdict), verdict.problems) == ([("c", True)], [])
+    monkeypatch.setattr(token_uses, "MAX_ISSUED", 1)
+    assert judge(ISSUED + issue(at(9), "x")).problems == ["the audit log of m0 names more tokens than can be kept"]
+
+
+def test_lines_that_are_none():
+    broken = b'{"annotations":{"authentication.kubernetes.io/issued-credential-id":"JTI=x"}}\n'
+    broken += b'"authentication.kubernetes.io/credential-id":["JTI=y"\n'
+    assert told(judge(ISSUED + broken)) == []
+
+
+def verdict_of(verdict, reason="FileRenewed", **more):
+    return HolderVerdict(verdict=verdict, reason=reason, **more)
+
+
+RENEWED = verdict_of(Verdict.RENEWED, until=at(8, 50))
+
+
+@pytest.mark.parametrize(
+    ("found", "last", "wanted", "reason", "until"),
+    [
+        # while the file was not rewritten, and shortly after, its program used it
+        (RENEWED, at(8, 40), Verdict.RENEWED, "FileRenewed", at(8, 50)),
+        (RENEWED, at(8, 52), Verdict.RENEWED, "FileRenewed", at(8, 50)),
+        (RENEWED, at(9), Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None),
+        (
+            verdict_of(Verdict.RENEWED, until=at(8, 50), expires=at(9, 30)),
+            at(9),
+            Verdict.OLD_UNTIL,
+            "OldTokenInUse",
+            at(9, 30),
+        ),
+        (verdict_of(Verdict.FILE_RENEWS, until=at(8, 50)), at(8, 10), Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 50)),
+        (verdict_of(Verdict.UNKNOWN, "InitCopy"), at(9), Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None),
+        (verdict_of(Verdict.UNKNOWN, "CsiDriver", until=at(13)), at(9), Verdict.OLD_UNTIL, "OldTokenInUse", at(13)),
+        (verdict_of(Verdict.RENEWED, "StartedAfter"), at(9), Verdict.UNKNOWN, "UseContradictsSpec", None),
+        (verdict_of(Verdict.NO_TOKEN, "NoToken"), at(9), Verdict.UNKNOWN, "UseContradictsSpec", None),
+        (verdict_of(Verdict.NO_TOKEN, "Expired", until=at(10)), at(9), Verdict.NO_TOKEN, "Expired", at(10)),
+        (verdict_of(Verdict.LEGACY, "LegacySecret"), at(9), Verdict.LEGACY, "LegacySecret", None),
+    ],
+)
+def test_what_a_use_tells_beside_the_specification(found, last, wanted, reason, until):
+    judged = judge_use(found, last)
+    assert (judged.verdict, judged.reason, judged.until) == (wanted, reason, until)
+    assert judged.source == ("spec" if judged == found else "use")
+
+
+def test_uses_are_told_of_the_pod_that_the_token_is_bound_to():
+    verdict = judge(
+        ISSUED + use(at(9), "a") + use(at(8, 10), "b") + use(at(9), "c", pod="gone") + use(at(9), "d", pod=None)
+    )
+    pods = [
+        JudgedPod(namespace="shop", name=name, uid=f"uid-{name}", service_account="web", found=RENEWED)
+        for name in ("web", "db")
+    ]
+    assert [p.found.verdict for p in apply_uses(pods, verdict.uses)] == [Verdict.OLD_UNTIL_RESTARTED, Verdict.RENEWED]
+    doubtful = [(u, None) for u, _is_old in verdict.uses]
+    assert list(apply_uses(pods, doubtful)) == pods
+
+
+def test_the_order_is_of_what_is_known_first():
+    verdict = judge(ISSUED + issue(at(7, 50), "x") + use(at(9), "x") + use(at(9) + timedelta(hours=1), "old"))
+    assert told(verdict) == [("old", True), ("x", None)]
