@@ -361,6 +361,9 @@ def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
     cluster.log = log()
     assert audit(cluster, verify="use")[0]["may_go"] is True
+    # that of a pod that is gone is refused
+    cluster.log = log(use("08:55:00", "old", name="gone", uid="uid-gone"))
+    assert audit(cluster, verify="use")[0]["may_go"] is True
     cluster.log = log(use("08:55:00", "old"))
     found, explanation = audit(cluster, verify="use")
     assert (found["may_go"], explanation.partition(". ")[0]) == (

@@ -134,11 +134,21 @@ def test_a_file_that_was_rewritten_may_have_been_read_before_only():
         (at(8, 0, 1), Verdict.RENEWED, "StartedAfter"),
         (at(8), Verdict.UNKNOWN, "SubPathUnsure"),
         (at(7, 50), Verdict.UNKNOWN, "SubPathUnsure"),
+        (at(7, 49, 30), Verdict.UNKNOWN, "SubPathUnsure"),  # its container at 07:50
         (at(7, 49, 20), Verdict.OLD_UNTIL_RESTARTED, "SubPath"),
     ],
 )
 def test_between_the_first_and_the_last_switch_nothing_is_called_old(start, verdict, reason):
     assert told(judge("sub_path", at(12), change=starting(start)))[:2] == (verdict, reason)
+
+
+def test_of_several_ways_the_one_that_does_not_end_counts():
+    def change(pod):
+        pod["spec"]["containers"].append({"name": "third", "volumeMounts": [{"name": "tokens", "mountPath": "/all"}]})
+
+    assert told(judge("sub_path", at(8, 30), change=change)) == (Verdict.OLD_UNTIL_RESTARTED, "SubPath", None)
+    # and what ends earlier than another, though it is the worse of them
+    assert told(judge("sub_path_folder", at(7, 59), change=change)) == (Verdict.OLD_UNTIL, "SubPath", at(9, 38))
 
 
 def test_without_the_first_switch_nothing_is_called_old():

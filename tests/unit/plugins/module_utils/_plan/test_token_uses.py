@@ -120,6 +120,12 @@ def test_only_uses_after_the_last_switch_count():
     assert told(judge(ISSUED + use(at(7, 59), "old", stageTimestamp="2026-11-22T09:00:00Z"))) == []
 
 
+def test_the_last_use_counts_wherever_it_stands():
+    text = ISSUED + use(at(9), "old") + use(at(9, 30), "old") + use(at(9, 30, 1), "new")
+    verdict = judge(text, use(at(9, 10), "old"), blocks=lambda t: t.splitlines(keepends=True))
+    assert [(u.token_id, u.last) for u, _is_old in verdict.uses] == [("old", at(9, 30)), ("new", at(9, 30, 1))]
+
+
 def test_who_is_no_service_account_is_left_out():
     assert told(judge(ISSUED + use(at(9), "x", username="alice"))) == []
 
