@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from .._client.cluster import Cluster
 from .._clock import Clock, retry
 from .._errors import ApiError, CollectionError, InvalidOption
-from .._facts import read_discovery_issuer, read_issuer
+from .._facts import read_discovery_issuer, read_issuer, read_operand_pods
 from .._holder_facts import (
     CustomKind,
     read_config_maps,
@@ -45,6 +45,7 @@ from .._plan.holders import (
 )
 from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
+from .._plan.rollout import find_ready_by
 from .._plan.token_uses import UseVerdict, apply_uses
 from .._run import RecordStore
 from .rollout import look_at_rollout
@@ -134,8 +135,14 @@ class HolderAudit:
             raise CollectionError(f"{self.cluster.host} does not tell the time, by which tokens are judged.")
         record = self._read("the record of the last run", self.store.read)
         nodes = self._read("the record of node restarts", self.store.read_nodes)
+        servers = self._read("the kube-apiservers' pods", lambda: read_operand_pods(self.cluster)) or []
         window = find_window(
-            rollout, record.shown() if record else None, issuer, since=self.request.since, former=self.request.former
+            rollout,
+            record.shown() if record else None,
+            issuer,
+            since=self.request.since,
+            former=self.request.former,
+            ready_by=find_ready_by(servers),
         )
         around = Surroundings(
             window=window,

@@ -268,11 +268,13 @@ def find_window(
     *,
     since: datetime | None,
     former: Collection[str],
+    ready_by: datetime | None = None,
 ) -> SwitchWindow:
     """Return when the API servers switched, from what the cluster shows now and what a run has recorded.
 
     ``rollout`` and ``recorded`` have the shapes of kube_apiserver_rollout's and rotation_record's results, ``rollout`` empty
-    where the cluster reports none. ``since`` and ``former`` are what the task says itself.
+    where the cluster reports none. ``since`` and ``former`` are what the task says itself. ``ready_by`` is when the last of the
+    kube-apiservers that run now became Ready, which is after its switch.
     """
     edited_at = max((f.expires - TRUST for f in issuer.former if f.expires), default=None)
     wanted = rollout.get("issuer") or issuer.wanted
@@ -289,7 +291,7 @@ def find_window(
     first = min(begun) if begun and len(begun) == len(bounds) else edited_at
     last = since
     if last is None and rollout.get("complete"):
-        last = parse_time((recorded or {}).get("finished_at")) or parse_time(rollout.get("finished_at"))
+        last = parse_time((recorded or {}).get("finished_at")) or parse_time(rollout.get("finished_at")) or ready_by
     names = [f.name for f in issuer.former]
     given = [n for n in (*former, (recorded or {}).get("former_issuer")) if n and n not in (*names, wanted)]
     return SwitchWindow(

@@ -192,6 +192,17 @@ def find_finish(facts: RolloutFacts, switch_revision: int | None, *, was_seen_ru
     return None
 
 
+def find_ready_by(pods: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """Return when the last of the kube-apiservers' static pods among ``pods`` became Ready; None while one is not."""
+    moments = []
+    for pod in pods:
+        if pod["metadata"]["name"] == f"kube-apiserver-{(pod.get('spec') or {}).get('nodeName')}":
+            ready = conditions_of(pod).get("Ready", NO_CONDITION)
+            moments.append(ready.last_transition if ready.status == "True" else None)
+    known = [m for m in moments if m]
+    return max(known) if known and len(known) == len(moments) else None
+
+
 _INSTALLER = re.compile(r"^installer-(?P<revision>\d+)-(?:retry-\d+-)?(?P<node>.+)$")
 
 

@@ -126,12 +126,14 @@ class FakeCluster:
     def __init__(self, now="2026-11-22T08:30:00Z", data=None):
         self.now = now and datetime.fromisoformat(now.replace("Z", "+00:00"))
         self.data, self.denied = data, set()
-        self.log, self.audit = b"", {}
+        self.log, self.audit, self.servers = b"", {}, []
 
     def list_at(self, kind, *, read=lambda o: o, **selection):
         return "1", [read(o) for o in self.list(kind)]
 
-    def list(self, kind):
+    def list(self, kind, namespace=None):
+        if namespace:
+            return self.servers
         if kind in self.denied:
             words = f'User "u" cannot list {kind}'
             raise ApiError(verb="list", target=kind, host="h", status=403, words=words, reason="Forbidden")

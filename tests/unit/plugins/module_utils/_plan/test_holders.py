@@ -277,6 +277,14 @@ def test_a_record_from_before_the_last_edit_is_of_another_rollout():
     assert window_of(rollout(finished_at=None), record).last is None
 
 
+def test_where_nothing_tells_the_end_it_was_before_the_servers_of_now_were_ready():
+    found = find_window(rollout(finished_at=None), None, ISSUER, since=None, former=(), ready_by=at(9))
+    assert (found.first, found.last) == (FIRST, at(9))
+    assert find_window(rollout(), None, ISSUER, since=None, former=(), ready_by=at(9)).last == LAST
+    running = rollout(complete=False, finished_at=None)
+    assert find_window(running, None, ISSUER, since=None, former=(), ready_by=at(9)).last is None
+
+
 def test_while_a_rollout_runs_its_end_is_not_known():
     assert window_of(rollout(complete=False)).last is None
 

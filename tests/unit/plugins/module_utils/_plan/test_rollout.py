@@ -25,6 +25,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rollo
     bound_by_finish,
     bound_switch_times,
     find_finish,
+    find_ready_by,
     find_switch_revision,
     judge_rollout,
 )
@@ -288,3 +289,20 @@ def static_pod(node, revision, ready_since):
         "spec": {"nodeName": node},
         "status": {"conditions": [ready]},
     }
+
+
+def server(node, status="True", moment="2026-11-22T08:00:00Z"):
+    condition = {"type": "Ready", "status": status, "lastTransitionTime": moment}
+    return {
+        "metadata": {"name": f"kube-apiserver-{node}"},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [condition]},
+    }
+
+
+def test_when_all_servers_of_now_were_ready():
+    later = server("m1", moment="2026-11-22T08:05:00Z")
+    guard = {"metadata": {"name": "kube-apiserver-guard-m0"}, "spec": {"nodeName": "m0"}}
+    assert format_time(find_ready_by([server("m0"), later, guard])) == "2026-11-22T08:05:00Z"
+    assert find_ready_by([server("m0"), server("m1", "False")]) is None
+    assert find_ready_by([guard]) is None
