@@ -110,9 +110,9 @@ def issuer_in(token):
     return jwt.decode(token, options={"verify_signature": False})["iss"]
 
 
-def use(lab, token):
+def use(lab, token, agent="agent/1.4"):
     """Make a request with a token, as a program that keeps it does; that it may do nothing does not matter."""
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "User-Agent": agent}
     with urllib3.PoolManager(ca_certs=lab.ca) as pool:
         assert pool.request("GET", f"{lab.url}/api/v1/namespaces/{NAMESPACE}/configmaps", headers=headers).status == 403
 
@@ -234,7 +234,12 @@ def test_logs_that_do_not_reach_back_leave_it_open(lab, rotated):
 
 
 def test_the_playbook_shows_it_and_fails_on_request(lab, rotated, tmp_path):
-    given = {"token_audit_fail_when_not_yet": True, "token_audit_json_file": str(tmp_path / "audit.json")}
+    use(lab, rotated[2]["hour"], agent="we{{ 7 * 7 }}ird")
+    given = {
+        "token_audit_verify": "use",
+        "token_audit_fail_when_not_yet": True,
+        "token_audit_json_file": str(tmp_path / "audit.json"),
+    }
     command = ["ansible-playbook", "bound_tokens.openshift.audit_tokens", "-e", json.dumps(given)]
     done = subprocess.run(command, env=lab.environment, capture_output=True, text=True, check=False, timeout=300)
     output = done.stdout + done.stderr
@@ -242,6 +247,7 @@ def test_the_playbook_shows_it_and_fails_on_request(lab, rotated, tmp_path):
     assert "Not yet: " in output
     assert f"{NAMESPACE}/sub-path " in output
     assert "To change by hand:" in output
+    assert "we{{ 7 * 7 }}ird" in output
     written = json.loads((tmp_path / "audit.json").read_text())
     assert written["token_holders"]["may_go"] is False
 
