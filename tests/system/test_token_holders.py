@@ -13,10 +13,10 @@ from pathlib import Path
 import jwt
 import pytest
 import urllib3
-from lab.api import ApiError
+from issuers import at_rest, fresh, new_token, wait
+from labs import eventually
 from modules import run_module
 from test_rejected_requests import find_process
-from test_trusted import at_rest, eventually, fresh, new_token, wait
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def rotated(lab):
     """The former and the new issuer, and the tokens that programs have read before; edited past all of the collection."""
     former, issuer = at_rest(lab), fresh("holders")
     lab.api.create_missing("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    eventually(lambda: has_account(lab))
+    eventually(lambda: lab.api.get(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"))
     robot = {
         "metadata": {"name": "robot", "annotations": {"kubernetes.io/service-account.name": "default"}},
         "type": "kubernetes.io/service-account-token",
@@ -154,13 +154,6 @@ def rotated(lab):
     eventually(lambda: is_running(lab, "fresh"))
     yield former, issuer, {**before, "given away": given_away}
     lab.api.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
-
-
-def has_account(lab):
-    try:
-        return lab.api.get(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default")
-    except ApiError:
-        return False
 
 
 def test_every_verdict_by_the_specification(lab, rotated):

@@ -24,6 +24,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.node_
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import RunRecord, dump_record
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
+from clocks import FakeClock
 
 NEW, OLD = "https://new.example.com", "https://old.example.com"
 ROLLOUT = {
@@ -164,11 +165,6 @@ class FakeCluster:
 
     def read_node_file(self, node, file, start, end):
         yield self.log[start:end]
-
-
-class FakeClock:
-    def monotonic(self):
-        return 0.0
 
 
 @pytest.fixture
