@@ -176,7 +176,8 @@ token_holders:
         - With V(file_renews) the kubelet rewrites the file by a moment, and programs that read it again follow. Until then it
           may hold either token.
         - With V(unknown) it can't be told.
-        - With V(renewed) the pod has new tokens.
+        - With V(renewed) the pod has new tokens. The kubelet of a node that is Ready is taken to have rewritten its files in
+          time.
         - With V(legacy) it uses a Secret with a token that no change of the issuer concerns.
         - With V(no_token) it holds no token, or none that is still valid.
       type: dict

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 NAMESPACE = "holders"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 AUTOMATIC = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 #: Where each pod's program finds its token.
 PATHS = {
@@ -232,6 +233,31 @@ def test_logs_that_do_not_reach_back_leave_it_open(lab, rotated):
     assert all(p["source"] == "spec" for p in mine.values())
     assert not any(u["is_old"] for u in found["used"])
     assert "max_bytes allows to read the audit log of master-0 from" in explanation
+
+
+def test_a_caller_with_few_rights_is_told_what_stays_open(lab, rotated):
+    rules = [
+        {"apiGroups": ["config.openshift.io"], "resources": ["authentications"], "verbs": ["get"]},
+        {"apiGroups": ["operator.openshift.io"], "resources": ["kubeapiservers"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    ]
+    lab.api.create_missing(f"{RBAC}/clusterroles", {"metadata": {"name": "auditor"}, "rules": rules})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "auditor"}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "auditor"}
+    binding = {"metadata": {"name": "auditor"}, "roleRef": role, "subjects": [user]}
+    lab.api.create_missing(f"{RBAC}/clusterrolebindings", binding)
+    found, mine, _explanation = audit(lab, impersonate_user="auditor", verify="use")
+    assert mine["sub-path"]["verdict"] == "old_until_restarted"
+    assert [p.partition(":")[0] for p in found["problems"]] == [
+        "whether nodes are Ready may not be read",
+        "CSI drivers may not be read",
+        "Secrets may not be read",
+        "ConfigMaps may not be read",
+        *(f"could not list /var/log/kube-apiserver/ of nodes/{m.name}" for m in lab.settings.masters),
+    ]
+    assert found["manual"] == [m for m in found["manual"] if m["what"] == "audience"] != []
+    assert mine["secret"]["verdict"] == "no_token"
 
 
 def test_the_playbook_shows_it_and_fails_on_request(lab, rotated, tmp_path):
