@@ -213,7 +213,7 @@ class HolderAudit:
             problems=self.used.problems,
         )
         counts = Counter(p.found.verdict for p in pods)
-        shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING or p.found.source != "spec"]
+        shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING]
         using = Counter((p.namespace, name) for p in pods for name in p.legacy)
         return {
             "changed": False,
