@@ -441,6 +441,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
+                "no_log": False,
                 "options": {"name": {"type": "str", "required": True}, "expires": {"type": "str"}},
             },
             "custom_resources": {

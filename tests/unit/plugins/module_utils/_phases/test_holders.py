@@ -169,11 +169,11 @@ class FakeCluster:
 
 @pytest.fixture
 def audit(monkeypatch):
-    def run(cluster=None, *, rollout=ROLLOUT, issuer=ISSUER, **more):
+    def run(cluster=None, *, rollout=None, issuer=ISSUER, **more):
         def look(cluster, issuer, *, probe, clock):
             if isinstance(rollout, Exception):
                 raise rollout
-            return rollout
+            return rollout or ROLLOUT
 
         monkeypatch.setattr(holders, "look_at_rollout", look)
         monkeypatch.setattr(holders, "read_issuer", lambda cluster: issuer)

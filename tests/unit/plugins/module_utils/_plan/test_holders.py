@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -57,7 +58,7 @@ def at(hour, minute=0, second=0, day=22):
 
 FIRST, LAST = at(7, 50), at(8)
 WINDOW = SwitchWindow(issuer=NEW, former=(TrustedIssuer(name=OLD, expires=at(7, 45, day=23)),), first=FIRST, last=LAST)
-READY = {"worker-0": at(1)}
+READY = MappingProxyType({"worker-0": at(1)})
 
 
 def judge(name, now, window=WINDOW, ready_since=READY, change=lambda pod: None, **more):
