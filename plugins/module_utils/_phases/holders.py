@@ -200,7 +200,7 @@ class HolderAudit:
             say=self.say,
         )
         self.used, self.servers = search.run()
-        return list(apply_uses(pods, self.used.uses))
+        return list(apply_uses(pods, self.used.uses, around.now))
 
     def _describe(self, around: Surroundings, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> dict[str, Any]:
         window = around.window

@@ -199,23 +199,29 @@ def _judge_source(source: TokenSource, pod: PodFacts, around: Surroundings) -> H
     if last is None:
         return HolderVerdict(verdict=Verdict.UNKNOWN, reason="SwitchUnknown")
     lifetime = find_lifetime(source, around.audiences)
-    if now >= last + lifetime:
-        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=last + lifetime, expires=last + lifetime)
     is_ready, renewed_by = _find_renewal(source, pod, last, around)
-    expires = last + lifetime if lifetime < EXTENDED_LIFETIME else None
+    has_expired = now >= last + lifetime
+    if source.delivery is Delivery.FILE and is_ready and now >= renewed_by:
+        return HolderVerdict(
+            verdict=Verdict.RENEWED,
+            reason="FileRenewed",
+            until=renewed_by,
+            expires=_end(last, lifetime),
+            may_be_cached=not has_expired and source.started is not None and source.started < renewed_by,
+        )
+    if has_expired:
+        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=last + lifetime, expires=last + lifetime)
     if source.delivery is not Delivery.FILE:
         return _judge_kept(source, around, lifetime, renewed_by if is_ready else None)
+    expires = _end(last, lifetime)
     if not is_ready:
         return HolderVerdict(verdict=Verdict.UNKNOWN, reason="NodeNotReady", until=expires, expires=expires)
-    if now < renewed_by:
-        return HolderVerdict(verdict=Verdict.FILE_RENEWS, reason="FileRenews", until=renewed_by, expires=expires)
-    return HolderVerdict(
-        verdict=Verdict.RENEWED,
-        reason="FileRenewed",
-        until=renewed_by,
-        expires=expires,
-        may_be_cached=source.started is not None and source.started < renewed_by,
-    )
+    return HolderVerdict(verdict=Verdict.FILE_RENEWS, reason="FileRenews", until=renewed_by, expires=expires)
+
+
+def _end(begin: datetime, lifetime: timedelta) -> datetime | None:
+    """Return when a token from ``begin`` or before has expired; None for one that lives for a year."""
+    return begin + lifetime if lifetime < EXTENDED_LIFETIME else None
 
 
 def find_lifetime(source: TokenSource, audiences: Collection[str]) -> timedelta:
@@ -254,7 +260,7 @@ def _judge_kept(
     if around.now >= taken_by + lifetime:
         ended = taken_by + lifetime
         return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=ended, expires=ended)
-    ends = taken_by + lifetime if lifetime < EXTENDED_LIFETIME else None
+    ends = _end(taken_by, lifetime)
     if source.delivery is Delivery.SUB_PATH and started and first and started < first:
         verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
         return HolderVerdict(verdict=verdict, reason="SubPath", until=ends, expires=ends)

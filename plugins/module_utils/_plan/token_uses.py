@@ -264,17 +264,19 @@ def _merge(
     return merged, moved
 
 
-def apply_uses(pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool | None]]) -> Iterator[JudgedPod]:
+def apply_uses(
+    pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool | None]], now: datetime
+) -> Iterator[JudgedPod]:
     """Yield the pods with what the uses of old tokens tell of them."""
     last: dict[str, datetime] = {}
     for use, is_old in uses:
         if is_old and use.pod_uid:
             last[use.pod_uid] = max(use.last, last.get(use.pod_uid, use.last))
     for pod in pods:
-        yield replace(pod, found=judge_use(pod.found, last[pod.uid])) if pod.uid in last else pod
+        yield replace(pod, found=judge_use(pod.found, last[pod.uid], now)) if pod.uid in last else pod
 
 
-def judge_use(found: HolderVerdict, last: datetime) -> HolderVerdict:
+def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerdict:
     """Return the verdict about a pod that has used an old token, for the last time at ``last``.
 
     A use while the file was not rewritten is no news. One after it is of a token that a program keeps, until it expires or
@@ -289,5 +291,7 @@ def judge_use(found: HolderVerdict, last: datetime) -> HolderVerdict:
     if found.verdict is Verdict.FILE_RENEWS:
         return replace(found, reason="OldTokenInUse", source="use")
     ends = found.until if found.verdict in BLOCKING else found.expires
+    if ends and now >= ends:
+        return found
     verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
     return replace(found, verdict=verdict, reason="OldTokenInUse", source="use", until=ends, may_be_cached=False)

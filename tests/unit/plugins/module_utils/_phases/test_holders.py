@@ -217,9 +217,9 @@ def test_who_holds_what(audit):
         "old_until": 0,
         "unknown": 1,
         "file_renews": 1,
-        "renewed": 1,
+        "renewed": 2,
         "legacy": 1,
-        "no_token": 2,
+        "no_token": 1,
     }
     assert (found["switched_not_before"], found["switched_not_after"]) == (
         "2026-11-22T07:50:00Z",
@@ -254,8 +254,8 @@ def test_all_pods_on_request(audit):
         "old_until_restarted": 1,
         "unknown": 1,
         "file_renews": 1,
-        "renewed": 1,
-        "no_token": 2,
+        "renewed": 2,
+        "no_token": 1,
     }
 
 

@@ -123,10 +123,13 @@ def test_a_file_that_was_rewritten_may_have_been_read_before_only():
         judge("automatic", at(9), change=lambda p: p["spec"]["containers"][0].pop("volumeMounts")).may_be_cached
         is False
     )
-    # what was read before has expired, and so has what was copied
-    found = judge("several", at(8, 2, day=23))
-    assert found.may_be_cached is True
-    assert told(judge("several", LAST + timedelta(hours=30)))[:2] == (Verdict.NO_TOKEN, "Expired")
+    # what was read before has expired
+    assert judge("several", at(8, 2, day=23)).may_be_cached is True
+    found = judge("several", LAST + timedelta(hours=30))
+    assert (found.verdict, found.may_be_cached) == (Verdict.RENEWED, False)
+    # which a kubelet that is away does not change
+    found = judge("several", LAST + timedelta(hours=30), ready_since={"worker-0": None})
+    assert told(found)[:2] == (Verdict.NO_TOKEN, "Expired")
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,14 @@ RENEWED = verdict_of(Verdict.RENEWED, until=at(8, 50))
             "OldTokenInUse",
             at(9, 30),
         ),
+        # what it kept has expired since
+        (
+            verdict_of(Verdict.RENEWED, until=at(8, 50), expires=at(9, 5)),
+            at(9),
+            Verdict.RENEWED,
+            "FileRenewed",
+            at(8, 50),
+        ),
         (verdict_of(Verdict.FILE_RENEWS, until=at(8, 50)), at(8, 10), Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 50)),
         (verdict_of(Verdict.UNKNOWN, "InitCopy"), at(9), Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None),
         (verdict_of(Verdict.UNKNOWN, "CsiDriver", until=at(13)), at(9), Verdict.OLD_UNTIL, "OldTokenInUse", at(13)),
@@ -231,7 +239,7 @@ RENEWED = verdict_of(Verdict.RENEWED, until=at(8, 50))
     ],
 )
 def test_what_a_use_tells_beside_the_specification(found, last, wanted, reason, until):
-    judged = judge_use(found, last)
+    judged = judge_use(found, last, now=at(9, 10))
     assert (judged.verdict, judged.reason, judged.until) == (wanted, reason, until)
     assert judged.source == ("spec" if judged == found else "use")
 
@@ -244,9 +252,12 @@ def test_uses_are_told_of_the_pod_that_the_token_is_bound_to():
         JudgedPod(namespace="shop", name=name, uid=f"uid-{name}", service_account="web", found=RENEWED)
         for name in ("web", "db")
     ]
-    assert [p.found.verdict for p in apply_uses(pods, verdict.uses)] == [Verdict.OLD_UNTIL_RESTARTED, Verdict.RENEWED]
+    assert [p.found.verdict for p in apply_uses(pods, verdict.uses, NOW)] == [
+        Verdict.OLD_UNTIL_RESTARTED,
+        Verdict.RENEWED,
+    ]
     doubtful = [(u, None) for u, _is_old in verdict.uses]
-    assert list(apply_uses(pods, doubtful)) == pods
+    assert list(apply_uses(pods, doubtful, NOW)) == pods
 
 
 def test_the_order_is_of_what_is_known_first():
