@@ -20,6 +20,7 @@ from ._model import (
     Caller,
     Condition,
     IssuerFacts,
+    NamespaceFacts,
     Owner,
     OwnerFacts,
     Permission,
@@ -35,6 +36,7 @@ from ._model import (
     issuer_facts,
     key_ids_of,
     latest_revision_of,
+    namespace_facts,
     owner_facts,
     owner_of,
     pod_facts,
@@ -283,19 +285,22 @@ def read_own_namespace(cluster: Cluster) -> str | None:
         return None
 
 
-def read_namespaces(cluster: Cluster, names: Collection[str] | None) -> list[str]:
-    """Return which of ``names`` exist, or all namespaces when ``names`` is None."""
-    if names is None:
-        return [n["metadata"]["name"] for n in cluster.list("Namespace")]
-    return [n for n in names if cluster.get("Namespace", n)]
+def read_namespaces(
+    cluster: Cluster, names: Collection[str] | None, *, label_selector: str = ""
+) -> list[NamespaceFacts]:
+    """Return those of ``names`` that exist, or all namespaces when ``names`` is None; of these, those with the labels."""
+    if names is None or label_selector:
+        listed = cluster.list("Namespace", label_selector=label_selector)
+        return [namespace_facts(n) for n in listed if names is None or n["metadata"]["name"] in names]
+    return [namespace_facts(found) for n in names if (found := cluster.get("Namespace", n))]
 
 
-def read_pods(cluster: Cluster, namespaces: Collection[str]) -> dict[str, list[PodFacts]]:
-    """Return the pods of each of ``namespaces``, in the order of their names."""
+def read_pods(cluster: Cluster, namespaces: Collection[str], *, label_selector: str = "") -> dict[str, list[PodFacts]]:
+    """Return the pods of each of ``namespaces`` that have the labels, in the order of their names."""
     found: dict[str, list[PodFacts]] = {n: [] for n in namespaces}
     scopes = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
     for scope in scopes:
-        for pod in cluster.list("Pod", scope):
+        for pod in cluster.list("Pod", scope, label_selector=label_selector):
             if pod["metadata"]["namespace"] in found:
                 found[pod["metadata"]["namespace"]].append(pod_facts(pod))
     return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}

@@ -276,6 +276,14 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceFacts:
+    """A namespace; in one that is being deleted nothing can be created any more."""
+
+    name: str
+    is_terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodFacts:
     """What the decisions about a pod need to know of it."""
 
@@ -455,6 +463,12 @@ def owner_of(obj: Mapping[str, Any]) -> Owner | None:
                 uid=reference["uid"],
             )
     return None
+
+
+def namespace_facts(namespace: Mapping[str, Any]) -> NamespaceFacts:
+    """Return the facts of a namespace."""
+    metadata = namespace["metadata"]
+    return NamespaceFacts(name=metadata["name"], is_terminating=bool(metadata.get("deletionTimestamp")))
 
 
 def pod_facts(pod: Mapping[str, Any]) -> PodFacts:

@@ -51,6 +51,19 @@ options:
     type: list
     elements: str
     default: []
+  namespace_selectors:
+    description:
+      - Labels that the namespaces must have, such as C(team=a), C(team!=b) or C(team in (a,b)), of those that
+        O(namespaces) names.
+    type: list
+    elements: str
+    default: []
+  label_selectors:
+    description:
+      - Labels that the pods must have, such as C(app=web). The other pods of an owner count for how many may be down.
+    type: list
+    elements: str
+    default: []
   started_before:
     description:
       - Renew the pods that started at this moment or before, in ISO 8601, without a zone in UTC.
@@ -113,6 +126,11 @@ EXAMPLES = r"""
   check_mode: true
   register: plan
 
+- name: Renew the web pods of all namespaces of a team
+  bound_tokens.openshift.pod_restart:
+    namespace_selectors: [team=a]
+    label_selectors: [app=web]
+
 - name: Renew the pods that started before a moment
   bound_tokens.openshift.pod_restart:
     namespaces: [web]
@@ -158,7 +176,7 @@ namespaces:
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion).
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion), V(NamespaceTerminating).
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:
@@ -269,6 +287,8 @@ def main() -> None:
             **RUN_ARG_SPEC,
             "namespaces": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude_namespaces": {"type": "list", "elements": "str", "default": []},
+            "namespace_selectors": {"type": "list", "elements": "str", "default": []},
+            "label_selectors": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},
             "method": {"type": "str", "choices": ["evict", "delete"]},
             "all": {"type": "bool", "default": False},

@@ -320,9 +320,9 @@ def read_plans(
     cluster: Cluster, request: RenewalRequest, started_before: datetime | None, restarted: Mapping[str, datetime]
 ) -> list[NamespacePlan]:
     """Return the plans of all namespaces that ``request`` selects, in the order in which they are carried out."""
-    names = read_namespaces(cluster, request.names)
-    ranks = order_namespaces(names, request.include, request.exclude, read_own_namespace(cluster))
-    pods = read_pods(cluster, [r.name for r in ranks])
+    namespaces = read_namespaces(cluster, request.names, label_selector=request.namespace_selector)
+    ranks = order_namespaces(namespaces, request, read_own_namespace(cluster))
+    pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector)
     return [plan_namespace(r, pods[r.name], started_before, request.everything, restarted) for r in ranks]
 
 

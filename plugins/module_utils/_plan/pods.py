@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Outcome, Owner, OwnerFacts, PodFacts, parse_time
+from .._model import NamespaceFacts, Outcome, Owner, OwnerFacts, PodFacts, parse_time
 from .holders import find_exemption, has_started_after
 
 #: So many names are shown in a sentence before the rest is only counted.
@@ -80,10 +80,15 @@ class PodDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalRequest:
-    """What the task asks for. ``method`` is evict or delete; ``everything`` is the option ``all``."""
+    """What the task asks for. ``method`` is evict or delete; ``everything`` is the option ``all``.
+
+    The selectors are label selectors as the API takes them, of namespaces and of pods; empty ones select all.
+    """
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    namespace_selector: str = ""
+    pod_selector: str = ""
     started_before: datetime | None = None
     method: str = "evict"
     everything: bool = False
@@ -102,6 +107,7 @@ class NamespaceRank:
 
     name: str
     tier: Tier
+    is_terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +152,8 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
     return RenewalRequest(
         include=tuple(params["namespaces"]),
         exclude=tuple(params["exclude_namespaces"]),
+        namespace_selector=",".join(params["namespace_selectors"]),
+        pod_selector=",".join(params["label_selectors"]),
         started_before=_parse_started_before(params["started_before"]),
         method=params["method"] or ("delete" if everything else "evict"),
         everything=everything,
@@ -165,25 +173,28 @@ def _parse_started_before(text: str | None) -> datetime | None:
 
 
 def order_namespaces(
-    names: Iterable[str], include: Sequence[str], exclude: Sequence[str], own_namespace: str | None
+    namespaces: Iterable[NamespaceFacts], request: RenewalRequest, own_namespace: str | None
 ) -> list[NamespaceRank]:
-    """Return those of ``names`` that the globs select, in the order in which they are renewed.
+    """Return those of ``namespaces`` that the globs select, in the order in which they are renewed.
 
-    ``own_namespace`` is the one that the automation runs in. Raises CollectionError for a namespace that is asked for
-    by its name and is not among ``names``.
+    ``namespaces`` have the labels asked for; ``own_namespace`` is the one that the automation runs in. Raises
+    CollectionError for a namespace that is asked for by its name and is not among them.
     """
-    known = set(names)
-    missing = sorted(p for p in include if not _is_glob(p) and p not in known)
+    known = {n.name: n for n in namespaces}
+    missing = sorted(p for p in request.include if not _is_glob(p) and p not in known)
     if missing:
+        labels = f" with the labels {request.namespace_selector}" if request.namespace_selector else ""
         raise CollectionError(
-            f"Could not find the namespace{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-            "check the names in the option namespaces."
+            f"Could not find the namespace{'s' if len(missing) > 1 else ''} {', '.join(missing)}{labels}; "
+            f"check the names in the option namespaces{' and namespace_selectors' if labels else ''}."
         )
     order = list(Tier)
     ranks = [
-        NamespaceRank(name=n, tier=Tier.OWN if n == own_namespace else _tier_of(n))
-        for n in known
-        if _fits(n, include) and not _fits(n, exclude)
+        NamespaceRank(
+            name=n.name, tier=Tier.OWN if n.name == own_namespace else _tier_of(n.name), is_terminating=n.is_terminating
+        )
+        for n in known.values()
+        if _fits(n.name, request.include) and not _fits(n.name, request.exclude)
     ]
     return sorted(ranks, key=lambda r: (order.index(r.tier), r.name))
 
@@ -244,7 +255,12 @@ def plan_namespace(
     everything: bool,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
 ) -> NamespacePlan:
-    """Return what is done with ``pods``, all those of one namespace; see judge_pod for the rest."""
+    """Return what is done with ``pods``, all those of one namespace that are asked for; see judge_pod for the rest.
+
+    A namespace that is being deleted loses its pods anyway, and none could be created in it.
+    """
+    if rank.is_terminating:
+        return NamespacePlan(rank=rank, left={"NamespaceTerminating": len(pods)} if pods else {})
     decisions = [(p, judge_pod(p, started_before, everything, restarted)) for p in pods]
     return NamespacePlan(
         rank=rank,

@@ -140,7 +140,7 @@ class FakeCluster:
 
     # the client
 
-    def list(self, kind, namespace=None, **selectors):
+    def list(self, kind, namespace=None, *, label_selector=""):
         if kind == "Pod" and namespace != "openshift-kube-apiserver" and self.faults:
             fault = self.faults.pop(0)
             if fault:
@@ -151,6 +151,8 @@ class FakeCluster:
             for pod in found:
                 latest = self.singletons["KubeAPIServer"]["status"]["latestAvailableRevision"]
                 pod["metadata"]["labels"]["revision"] = str(latest)
+        wanted = dict(pair.split("=") for pair in label_selector.split(",") if pair)
+        found = [o for o in found if wanted.items() <= o["metadata"].get("labels", {}).items()]
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
 
     def get(self, kind, name, namespace=None):
@@ -340,6 +342,26 @@ def test_many_namespaces_are_read_at_once_and_only_the_selected_ones_renewed(clu
     cluster.add_workload("b", "b", replicas=1)
     assert renew(cluster, include=("a*",))["summary"]["renewed"] == 15
     assert "b-0" not in names(cluster)
+
+
+def test_namespaces_and_pods_are_selected_by_labels(cluster):
+    for name in ("a", "b"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.objects["Namespace"][0]["metadata"]["labels"] = {"team": "a"}
+    assert renew(cluster, namespace_selector="team=a")["summary"]["planned"] == 1
+    assert names(cluster) == ["a-0"]
+    with pytest.raises(CollectionError, match="Could not find the namespace b with the labels team=a"):
+        renew(cluster, include=("b",), namespace_selector="team=a")
+
+
+def test_of_an_owner_of_which_some_pods_are_asked_for_all_pods_count(cluster):
+    cluster.add_workload("web", replicas=4)
+    for pod in cluster.objects["Pod"][:2]:
+        pod["metadata"]["labels"] = {"half": "first"}
+    result = renew(cluster, pod_selector="half=first")
+    assert names(cluster) == ["web-0", "web-1"]
+    assert cluster.lowest == {"web": 3}
+    assert result["summary"] == {"planned": 2, "renewed": 2, "blocked": 0, "left": 0, "namespaces": 1}
 
 
 def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):

@@ -9,10 +9,12 @@ import pytest
 import yaml
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import CollectionError, InvalidOption
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    NamespaceFacts,
     Outcome,
     Owner,
     OwnerFacts,
     PodFacts,
+    namespace_facts,
     owner_facts,
     pod_facts,
 )
@@ -20,6 +22,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods 
     NamespaceRank,
     PodAction,
     Progress,
+    RenewalRequest,
     Tier,
     choose_next,
     count_ready,
@@ -181,8 +184,13 @@ NAMESPACES = [
 ]
 
 
+def order(include, exclude=(), own=None, **request):
+    request = RenewalRequest(include=tuple(include), exclude=tuple(exclude), **request)
+    return order_namespaces([NamespaceFacts(name=n) for n in NAMESPACES], request, own)
+
+
 def test_namespaces_are_ordered_by_tier_then_name():
-    ranks = order_namespaces(NAMESPACES, ["*"], [], "automation")
+    ranks = order(["*"], own="automation")
     assert [(r.tier, r.name) for r in ranks] == [
         (Tier.OPERATORS, "openshift-cluster-version"),
         (Tier.OPERATORS, "openshift-dns-operator"),
@@ -214,25 +222,44 @@ def test_namespaces_are_ordered_by_tier_then_name():
     ],
 )
 def test_namespaces_are_selected_by_globs(include, exclude, names):
-    assert [r.name for r in order_namespaces(NAMESPACES, include, exclude, None)] == names
+    assert [r.name for r in order(include, exclude)] == names
 
 
 @pytest.mark.parametrize(
-    ("include", "sentence"),
+    ("include", "labels", "sentence"),
     [
-        (["team-c", "team-*"], "Could not find the namespace team-c; check the names in the option namespaces."),
-        (["y", "x"], "Could not find the namespaces x, y; check the names in the option namespaces."),
+        (["team-c", "team-*"], "", "Could not find the namespace team-c; check the names in the option namespaces."),
+        (["y", "x"], "", "Could not find the namespaces x, y; check the names in the option namespaces."),
+        (
+            ["team-c"],
+            "team=c",
+            (
+                "Could not find the namespace team-c with the labels team=c; check the names in the option namespaces and "
+                "namespace_selectors."
+            ),
+        ),
     ],
 )
-def test_a_named_namespace_must_exist(include, sentence):
+def test_a_named_namespace_must_exist(include, labels, sentence):
     with pytest.raises(CollectionError) as caught:
-        order_namespaces(NAMESPACES, include, [], None)
+        order(include, namespace_selector=labels)
     assert caught.value.message == sentence
+
+
+@pytest.mark.parametrize(("metadata", "is_terminating"), [({}, False), ({"deletionTimestamp": "2026-11-22"}, True)])
+def test_a_namespace_that_is_being_deleted_is_left_alone(metadata, is_terminating):
+    facts = namespace_facts({"metadata": {"name": "web", **metadata}})
+    (rank,) = order_namespaces([facts], RenewalRequest(), None)
+    plan = plan_namespace(rank, [OLD, OLD], FINISHED, False)
+    assert len(plan.targets) == (0 if is_terminating else 2)
+    assert plan.left == ({"NamespaceTerminating": 2} if is_terminating else {})
 
 
 OPTIONS = {
     "namespaces": ["*"],
     "exclude_namespaces": [],
+    "namespace_selectors": [],
+    "label_selectors": [],
     "started_before": None,
     "method": None,
     "all": False,
@@ -256,6 +283,8 @@ OPTIONS = {
         ({"all": True, "allow_disruption": True, "method": "evict"}, "method", "evict"),
         ({"namespaces": ["a", "b"]}, "names", ("a", "b")),
         ({"namespaces": ["a", "b*"]}, "names", None),
+        ({"namespace_selectors": ["team in (a,b)", "!x"]}, "namespace_selector", "team in (a,b),!x"),
+        ({"label_selectors": ["app=web", "tier"]}, "pod_selector", "app=web,tier"),
     ],
 )
 def test_options_are_read(options, field, value):
