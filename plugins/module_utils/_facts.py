@@ -54,7 +54,13 @@ PROBE_AUDIENCE = "probe.invalid"
 PROBE_SECONDS = 600
 
 #: The kinds of pod owners that say how many pods they want, by API group.
-OWNER_KINDS = {"ReplicaSet": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "ReplicationController": ""}
+OWNER_KINDS = {
+    "ReplicaSet": "apps",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicationController": "",
+}
 #: Where a pod that is given a service account's token finds the name of its own namespace.
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: More namespaces than this are read in one go instead of one by one.
@@ -306,6 +312,12 @@ def read_pods(cluster: Cluster, namespaces: Collection[str], *, label_selector: 
     return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}
 
 
+def read_pods_at(cluster: Cluster, namespace: str) -> tuple[str, list[PodFacts]]:
+    """Return the pods of a namespace in the order of their names, after the resourceVersion of that moment."""
+    version, pods = cluster.list_at("Pod", namespace, read=pod_facts)
+    return version, sorted(pods, key=lambda p: p.name)
+
+
 def read_addresses(cluster: Cluster) -> dict[str, Address]:
     """Return who has which IP address now, as far as pods and nodes may be listed."""
     return addresses_of(_list_readable(cluster, "Pod"), _list_readable(cluster, "Node"))
@@ -327,11 +339,19 @@ def read_audit_profile(cluster: Cluster) -> str:
     return (spec.get("audit") or {}).get("profile") or "Default"
 
 
-def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> dict[str, OwnerFacts]:
-    """Return the facts of those of ``owners`` that still exist, by UID.
+def read_owners(cluster: Cluster, namespaces: Collection[str], owners: Iterable[Owner]) -> dict[str, OwnerFacts]:
+    """Return the facts of those of ``owners``, which are in ``namespaces``, that still exist, by UID.
 
     Of kinds that we do not know, nothing is asked, and they are taken to exist.
     """
+    scopes: list[str | None] = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
+    listed: dict[str, list[dict[str, Any]]] = {}
+
+    def read(kind: str) -> list[dict[str, Any]]:
+        if kind not in listed:
+            listed[kind] = [o for scope in scopes for o in cluster.list(kind, scope)]
+        return listed[kind]
+
     found: dict[str, OwnerFacts] = {}
     wanted: dict[str, set[str]] = {}
     for owner in owners:
@@ -340,11 +360,10 @@ def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> di
         else:
             found[owner.uid] = OwnerFacts()
     for kind, uids in sorted(wanted.items()):
-        objects = [o for o in cluster.list(kind, namespace) if o["metadata"]["uid"] in uids]
+        objects = [o for o in read(kind) if o["metadata"]["uid"] in uids]
         keepers = [owner_of(o) for o in objects]
         has_deployment = any(k is not None and k.kind == "Deployment" and k.group == "apps" for k in keepers)
-        listed = cluster.list("Deployment", namespace) if has_deployment else ()
-        deployments = {d["metadata"]["uid"]: d for d in listed}
+        deployments = {d["metadata"]["uid"]: d for d in (read("Deployment") if has_deployment else ())}
         for obj, keeper in zip(objects, keepers, strict=True):
             deployment = deployments.get(keeper.uid) if keeper else None
             found[obj["metadata"]["uid"]] = owner_facts(kind, obj, deployment)
