@@ -370,6 +370,20 @@ def read_owners(cluster: Cluster, namespaces: Collection[str], owners: Iterable[
     return found
 
 
+def read_create_failures(cluster: Cluster, namespace: str) -> dict[str, str]:
+    """Return why pods could not be created lately, in the words of their owners' controllers, by the owner's UID.
+
+    Events are kept for an hour or so; who may not read them learns nothing.
+    """
+    try:
+        events = cluster.list("Event", namespace, field_selector="reason=FailedCreate")
+        return {(e.get("involvedObject") or {}).get("uid", ""): e.get("message") or "" for e in events}
+    except ApiError as error:
+        if error.status == 403:
+            return {}
+        raise
+
+
 def read_mounted_claims(cluster: Cluster, pod: str, namespace: str, *, container: str, path: str) -> dict[str, Any]:
     """Return the claims of the token in a container's file. Its header and signature never leave the container."""
     try:

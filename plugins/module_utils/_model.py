@@ -305,6 +305,8 @@ class PodFacts:
     #: Its containers are not started again for ever, so it is not meant to run for ever.
     runs_to_completion: bool = False
     owner: Owner | None = None
+    #: Whoever put them there must remove them before it is gone.
+    finalizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -510,6 +512,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         is_ready=ready.status == "True",
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
         owner=owner,
+        finalizers=tuple(metadata.get("finalizers") or ()),
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions
 from .._effects import renew_pod, restart_rollout
 from .._errors import ApiError
-from .._facts import read_owners, read_pods_at
+from .._facts import read_create_failures, read_owners, read_pods_at
 from .._model import Owner, OwnerFacts, PodFacts, format_time
 from .._plan.pod_ways import needs_restart
 from .._plan.pods import (
@@ -25,7 +25,9 @@ from .._plan.pods import (
     awaited_owners,
     choose_next,
     count_down,
+    find_uncreated,
     find_whole,
+    has_trouble,
     judge_renewal,
     note_progress,
     raise_baseline,
@@ -132,6 +134,12 @@ class Renewal:
         self.version, self.pods = read_pods_at(self.cluster, self.name)
         wanted = [*awaited_owners(targets).values(), *self.plan.keepers.values()]
         self.owners = read_owners(self.cluster, [self.name], wanted)
+        if find_uncreated(targets, self.pods, self.owners):
+            failures = read_create_failures(self.cluster, self.name)
+            self.owners = {
+                uid: replace(owner, trouble=owner.trouble or failures.get(uid, ""))
+                for uid, owner in self.owners.items()
+            }
         self.gone = {t.uid for t in targets} - {p.uid for p in self.pods}
         self.leaving = {p.uid for p in self.pods if p.is_terminating}
         if self.whole is None:
@@ -144,8 +152,11 @@ class Renewal:
         return count_down(self.plan, self.pods, self.owners, self.ready_before, self.restarted)
 
     def choose(self) -> list[Deed]:
-        """Return what may be done now. Nothing at the last look: who would see to it that a pod comes back?"""
-        if self.is_last_look:
+        """Return what may be done now. Nothing at the last look: who would see to it that a pod comes back?
+
+        Nothing either while pods that went can't be created anew.
+        """
+        if self.is_last_look or has_trouble(self.plan.targets, self.pods, self.owners, self.ready_before):
             return []
         now = self.clock.monotonic()
         not_now = {uid for uid, blocked in self.blocked.items() if blocked.until > now}

@@ -454,6 +454,30 @@ def choose_next(
     return chosen
 
 
+def find_uncreated(targets: Iterable[PodFacts], pods: Iterable[PodFacts], owners: Mapping[str, OwnerFacts]) -> bool:
+    """Return whether an owner of ``targets`` has fewer pods than it wants, be they Ready or not, and does not say why."""
+    present = Counter(p.owner.uid for p in pods if p.owner)
+    known = {uid: owners[uid] for uid in awaited_owners(targets) if uid in owners}
+    return any(not o.trouble and present[uid] < (o.desired or 0) for uid, o in known.items())
+
+
+def has_trouble(
+    targets: Iterable[PodFacts],
+    pods: Iterable[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    ready_before: Mapping[str, int],
+) -> bool:
+    """Return whether an owner of ``targets`` lacks Ready pods and can't create any, as with a quota that is used up.
+
+    The next pods of its namespace would fare the same.
+    """
+    ready = count_ready(pods)
+    return any(
+        uid in owners and owners[uid].trouble and _count_missing(uid, ready, owners, ready_before)
+        for uid in awaited_owners(targets)
+    )
+
+
 def _is_ordered(pod: PodFacts) -> bool:
     return pod.owner is not None and (pod.owner.group, pod.owner.kind) == ("apps", "StatefulSet")
 
@@ -511,13 +535,17 @@ def judge_renewal(
         )
     ready = count_ready(pods)
     unwell = [
-        f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods"
+        f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods{_describe_trouble(uid, owners)}"
         for uid, owner in awaited_owners(targets).items()
         if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
     ]
     if unwell:
         return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{_shorten(unwell)}.")
-    rolling = [f"{k} is still rolling out" for k in keepers if k.uid in owners and not owners[k.uid].is_rolled_out]
+    rolling = [
+        f"{k} is still rolling out{_describe_trouble(k.uid, owners)}"
+        for k in keepers
+        if k.uid in owners and not owners[k.uid].is_rolled_out
+    ]
     if rolling:
         return RenewalVerdict(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{_shorten(rolling)}.")
     return RenewalVerdict(
@@ -548,9 +576,15 @@ def note_progress(best: Progress, targets: Sequence[PodFacts], pods: Sequence[Po
     return Progress(gone=best.gone, ready=dict(Counter(best.ready) | Counter(ready)))
 
 
+def _describe_trouble(uid: str, owners: Mapping[str, OwnerFacts]) -> str:
+    words = owners[uid].trouble.rstrip(".") if uid in owners else ""
+    return f" ({words})" if words else ""
+
+
 def _describe_remaining(pod: PodFacts, words: str | None) -> str:
     if pod.is_terminating:
-        return f"{pod.name} (terminating)"
+        held = f", held by its finalizers {', '.join(pod.finalizers)}" if pod.finalizers else ""
+        return f"{pod.name} (terminating{held})"
     return f"{pod.name} ({words.rstrip('.')})" if words else pod.name
 
 

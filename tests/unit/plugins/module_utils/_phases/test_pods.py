@@ -71,6 +71,8 @@ class FakeCluster:
         self.can_watch = False
         self.lists = []  # (seconds, kind, namespace)
         self.frozen = set()  # names of Deployments that do not roll out
+        self.uncreated = set()  # names of owners that create no pods any more
+        self.events = {}  # uid of an owner -> why it can't create pods; None for who may not read them
         self.highest = {}  # namespace -> most pods ever on their way out at once
 
     # what a test prepares
@@ -194,6 +196,8 @@ class FakeCluster:
     def replace(self, pod):
         reference = (pod["metadata"].get("ownerReferences") or [{}])[0]
         known = [o for o in self.objects.get(reference.get("kind"), ()) if o["metadata"]["uid"] == reference["uid"]]
+        if known and known[0]["metadata"]["name"] in self.uncreated:
+            return
         if known and len(self.pods_of(known[0])) < known[0]["spec"].get("replicas", math.inf):
             same_name = reference["kind"] == "StatefulSet"
             name = pod["metadata"]["name"] if same_name else f"{reference['name']}-{next(self.uids)}"
@@ -214,7 +218,12 @@ class FakeCluster:
 
     # the client
 
-    def list(self, kind, namespace=None, *, label_selector=""):
+    def list(self, kind, namespace=None, *, label_selector="", field_selector=""):
+        if kind == "Event":
+            assert field_selector == "reason=FailedCreate"
+            if self.events is None:
+                raise api_error(403, "events is forbidden")
+            return iter([{"involvedObject": {"uid": uid}, "message": words} for uid, words in self.events.items()])
         if kind == "Pod" and namespace != "openshift-kube-apiserver" and self.faults:
             fault = self.faults.pop(0)
             if fault:
@@ -1243,3 +1252,107 @@ def test_what_a_look_reads_does_not_grow_with_the_pods(cluster):
         renew(cluster, include=(name,), keeps_pace=False)
     looks = {n: [seconds for seconds, _kind, namespace in cluster.lists if namespace == n] for n in ("a", "b")}
     assert [len(found) for found in looks.values()] == [3, 3]
+
+
+def test_a_pod_that_is_held_by_finalizers_is_told_with_them(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.never_gone.add("web-0")
+    cluster.objects["Pod"][0]["metadata"]["finalizers"] = ["example.com/a", "example.com/b"]
+    words = r"web-0 \(terminating, held by its finalizers example.com/a, example.com/b\)\.$"
+    with pytest.raises(WaitTimedOut, match=words):
+        renew(cluster)
+
+
+QUOTA = "pods is forbidden: exceeded quota: small"
+
+
+def test_while_pods_cannot_be_created_no_more_go_in_their_namespace(cluster):
+    for name in ("a", "b"):
+        cluster.add_workload(name, "web", replicas=2)
+    db = cluster.add_workload("db", kind="StatefulSet", replicas=2)
+    cluster.add_workload("zoo", "zoo", replicas=2)
+    cluster.refusals = {name: [api_error(429, BUDGET, retry_after=5)] for name in ("a-0", "a-1", "b-0", "b-1")}
+    cluster.uncreated.add("db")
+    cluster.events = {db["metadata"]["uid"]: QUOTA}
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster, max_namespaces=2)
+    assert [name for name in names(cluster) if "zoo" not in name] == ["db-1"]
+    assert caught.value.progress["summary"]["renewed"] == 3
+    assert (
+        "4 of 6 pods are still there" in caught.value.message or "5 of 6 pods are still there" in caught.value.message
+    )
+
+
+def test_why_pods_cannot_be_created_is_told(cluster):
+    db = cluster.add_workload("db", kind="StatefulSet", replicas=1)
+    cluster.uncreated.add("db")
+    cluster.events = {db["metadata"]["uid"]: QUOTA}
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.message.endswith(f"last seen: StatefulSet/db has 0 of 1 Ready pods ({QUOTA}).")
+    cluster.uncreated.clear()
+    cluster.add_pod(db, "db-0", started=AFTER)
+    assert renew(cluster)["summary"]["planned"] == 0
+
+
+@pytest.mark.parametrize("events", [{}, None])
+def test_what_no_event_tells_is_waited_for_all_the_same(cluster, events):
+    cluster.add_workload("db", kind="StatefulSet", replicas=1)
+    cluster.uncreated.add("db")
+    cluster.events = events
+    with pytest.raises(WaitTimedOut, match=r"last seen: StatefulSet/db has 0 of 1 Ready pods\.$"):
+        renew(cluster)
+
+
+def test_an_owner_that_could_not_create_pods_before_holds_nobody_up(cluster):
+    owner = cluster.add_owner("ReplicaSet", "web", replicas=3)
+    owner["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": QUOTA}]}
+    for number in range(2):
+        cluster.add_pod(owner, f"web-{number}")
+    assert renew(cluster)["summary"]["renewed"] == 2
+
+
+def test_a_namespace_that_is_deleted_meanwhile_is_done_with_its_pods(cluster):
+    cluster.add_workload("a", "a", replicas=3)
+    cluster.add_workload("b", "b", replicas=1)
+
+    def delete():
+        for kind in ("Pod", "ReplicaSet", "Namespace"):
+            kept = [
+                o for o in cluster.objects[kind] if "a" not in (o["metadata"]["name"], o["metadata"].get("namespace"))
+            ]
+            cluster.objects[kind][:] = kept
+
+    cluster.clock.on_sleep.append(delete)
+    assert outcomes(renew(cluster)) == {
+        "a-0": ("renewed", None),
+        "a-1": ("renewed", "GoneAlready"),
+        "a-2": ("renewed", "GoneAlready"),
+        "b-0": ("renewed", None),
+    }
+
+
+def test_a_namespace_that_is_being_deleted_is_not_begun(cluster):
+    cluster.add_workload("a", "a", replicas=3)
+    cluster.objects["Namespace"][0]["metadata"]["deletionTimestamp"] = AFTER
+    result = renew(cluster)
+    assert cluster.deeds == []
+    assert result["summary"]["left"] == 3
+
+
+def test_pods_that_appear_meanwhile_are_left_alone_and_count(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    more = []
+
+    def scale():
+        if not more:
+            owner["spec"]["replicas"] = 3
+            more.append(cluster.add_pod(owner, "web-new", started="2026-11-22T08:02:33Z", is_ready=False))
+        set_ready(more[0], cluster.clock.now >= 8)
+
+    cluster.clock.on_sleep.append(scale)
+    result = renew(cluster)
+    assert names(cluster) == ["web-0", "web-1"]
+    assert result["summary"]["planned"] == 2
+    # the new one, too, is waited for: the owner was whole
+    assert cluster.deeds[1][0] == 8.0

@@ -30,7 +30,9 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods 
     count_down,
     count_ready,
     describe_degraded,
+    find_uncreated,
     find_whole,
+    has_trouble,
     judge_pod,
     judge_renewal,
     note_progress,
@@ -76,6 +78,7 @@ def test_facts_of_a_pod_of_a_deployment():
         ("job", "runs_to_completion", True),
         ("deployment", "runs_to_completion", False),
         ("bare", "owner", None),
+        ("bare", "finalizers", ()),
         ("bare", "has_token", True),
         ("pending", "owner", None),
         ("pending", "start_time", None),
@@ -704,12 +707,39 @@ def test_ready_pods_of_another_owner_do_not_count():
     assert verdict.message == "ReplicaSet/web-1 has 0 of 3 Ready pods."
 
 
+SPENT = OwnerFacts(desired=3, trouble="exceeded quota.")
+
+
+def test_the_message_tells_why_pods_cannot_be_created():
+    verdict = judge_renewal(pods_of("ABC"), pods_of("XY"), {"web": SPENT}, {"web": 3})
+    assert verdict.message == "ReplicaSet/web-1 has 2 of 3 Ready pods (exceeded quota)."
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "ready_before", "uncreated", "trouble"),
+    [
+        ("whole", "ABC", THREE, 3, False, False),
+        ("one not Ready", "ABc", THREE, 3, False, False),
+        ("one lacks", "AB", THREE, 3, True, False),
+        ("one lacks, and it is known why", "AB", {"web": SPENT}, 3, False, True),
+        ("unwell before", "AB", {"web": SPENT}, 2, False, False),
+        ("an old failure", "ABC", {"web": SPENT}, 3, False, False),
+        ("owner gone", "", {}, 3, False, False),
+        ("kind not known", "A", {"web": OwnerFacts()}, 3, False, False),
+    ],
+)
+def test_pods_that_are_not_created(name, now, owners, ready_before, uncreated, trouble):
+    assert find_uncreated(pods_of("ABC"), pods_of(now), owners) is uncreated
+    assert has_trouble(pods_of("ABC"), pods_of(now), owners, {"web": ready_before}) is trouble
+
+
 @pytest.mark.parametrize(
     ("keeper", "outcome", "message"),
     [
         ({}, Outcome.DONE, "All 3 pods are gone and replaced."),
         ({"deploy": OwnerFacts(is_rolled_out=True)}, Outcome.DONE, "All 3 pods are gone and replaced."),
         ({"deploy": OwnerFacts()}, Outcome.WAITING, "Deployment/web is still rolling out."),
+        ({"deploy": SPENT}, Outcome.WAITING, "Deployment/web is still rolling out (exceeded quota)."),
     ],
 )
 def test_a_rollout_must_be_complete(keeper, outcome, message):
