@@ -307,6 +307,8 @@ class PodFacts:
     owner: Owner | None = None
     #: Whoever put them there must remove them before it is gone.
     finalizers: tuple[str, ...] = ()
+    #: How many seconds after its start it became Ready last; None when it is not.
+    ready_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -498,6 +500,8 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     owner = owner_of(pod)
     ready = conditions_of(pod).get("Ready", NO_CONDITION)
+    started = parse_time(status.get("startTime"))
+    is_ready = ready.status == "True"
     is_mirror = "kubernetes.io/config.mirror" in (metadata.get("annotations") or {})
     return PodFacts(
         namespace=metadata["namespace"],
@@ -505,15 +509,20 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         uid=metadata["uid"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
-        start_time=parse_time(status.get("startTime")),
+        start_time=started,
         is_terminating=bool(metadata.get("deletionTimestamp")),
         is_static=is_mirror or (owner is not None and owner.kind == "Node"),
         has_token=any(_projects_token(v) for v in spec.get("volumes") or ()),
-        is_ready=ready.status == "True",
+        is_ready=is_ready,
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
         owner=owner,
         finalizers=tuple(metadata.get("finalizers") or ()),
+        ready_after=_count_seconds(started, ready.last_transition) if is_ready else None,
     )
+
+
+def _count_seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
 
 
 def addresses_of(pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> dict[str, Address]:

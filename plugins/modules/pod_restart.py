@@ -236,6 +236,12 @@ namespaces:
       description: How long it took; null in check mode and where nothing was done.
       type: float
       sample: 12.4
+    estimated_seconds:
+      description:
+        - In check mode, how long it may take, by how long the present pods took from their start until they were Ready and
+          how many of an owner may be down at once. How long they take to end is not known. Otherwise null.
+      type: int
+      sample: 40
 pods:
   description: The pods that the plan renews, and those left alone that a person must look at.
   returned: success, and on failure once the plan was made
@@ -286,6 +292,31 @@ pods:
           the last look. Otherwise null.
       type: str
       sample: NoOwner
+findings:
+  description:
+    - In check mode, what to know before the pods are renewed, above all what will hold it up. Empty in a real run.
+  returned: success, and on failure once the plan was made
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Name of the namespace.
+      type: str
+      sample: web
+    check:
+      description:
+        - V(Budget) and V(Budgets) for disruption budgets that let no pod go; V(Paused), V(OnDelete), V(Partition),
+          V(Operator), V(NoRollout) for owners whose pods are evicted though a rollout was asked for;
+          V(Unwell) for owners that lack Ready pods already; V(SingleReplica) for those that will be down for a while;
+          V(Finalizers); V(NamespaceTerminating).
+      type: str
+      sample: Budget
+    message:
+      description: What it is.
+      type: str
+      sample: >-
+        web: budget web never lets a pod of ReplicaSet/web-7d9f8c6b5 go: 2 of 2 are healthy, 2 must be; have more replicas,
+        or change it.
 summary:
   description: The sums.
   returned: success, and on failure once the plan was made
@@ -311,6 +342,10 @@ summary:
       description: How many namespaces have pods to renew.
       type: int
       sample: 1
+    estimated_seconds:
+      description: In check mode, how long all of it may take; otherwise null.
+      type: int
+      sample: 40
 """
 
 from collections.abc import Mapping

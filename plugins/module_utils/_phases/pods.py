@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -22,9 +22,11 @@ from .._facts import (
     read_owners,
     read_pods,
 )
-from .._model import format_time, parse_time
+from .._model import OwnerFacts, format_time, parse_time
 from .._node_facts import read_budgets
+from .._node_model import BudgetFacts
 from .._plan.permissions import renewal_permissions
+from .._plan.pod_findings import PodFinding, estimate_seconds, find_hindrances
 from .._plan.pods import (
     NamespacePlan,
     RenewalRequest,
@@ -38,6 +40,16 @@ from .._plan.pods import (
 from .renewal import Renewal, Start
 from .rollout import look_at_rollout
 from .waves import Wave
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalPlan:
+    """What is to be done in all namespaces, in this order; with ``findings`` and seconds where they were asked for."""
+
+    namespaces: Sequence[NamespacePlan]
+    findings: Sequence[PodFinding] = ()
+    seconds_by_name: Mapping[str, int] = field(default_factory=dict)
+    seconds: int | None = None
 
 
 def renew_pods(
@@ -59,7 +71,9 @@ def renew_pods(
     namespaces are. ``restarted`` are the nodes that were restarted, see judge_pod.
     """
     start = find_start(cluster, request, clock)
-    plans = retry(lambda: read_plans(cluster, request, start.started_before, restarted), clock=clock)
+    foresees = options.timeout if check_mode else None
+    plan = retry(lambda: read_plan(cluster, request, start.started_before, restarted, foresees=foresees), clock=clock)
+    plans = plan.namespaces
     if any(p.keepers for p in plans):
         start = replace(start, now=retry(lambda: read_time(cluster), clock=clock))
     renewals = [
@@ -85,9 +99,9 @@ def renew_pods(
                 note=lambda: note(lambda: [r.record() for r in renewals]),
             ).run()
     except CollectionError as error:
-        error.progress = _result(renewals, start.started_before, check_mode=check_mode)
+        error.progress = _result(plan, renewals, start.started_before, check_mode=check_mode)
         raise
-    return _result(renewals, start.started_before, check_mode=check_mode)
+    return _result(plan, renewals, start.started_before, check_mode=check_mode)
 
 
 def read_time(cluster: Cluster) -> datetime:
@@ -164,28 +178,60 @@ def find_start(cluster: Cluster, request: RenewalRequest, clock: Clock) -> Start
     return Start(started_before=finished_at, issuer=rollout["issuer"])
 
 
-def read_plans(
-    cluster: Cluster, request: RenewalRequest, started_before: datetime | None, restarted: Mapping[str, datetime]
-) -> list[NamespacePlan]:
-    """Return the plans of all namespaces that ``request`` selects, in the order in which they are carried out."""
+def read_plan(
+    cluster: Cluster,
+    request: RenewalRequest,
+    started_before: datetime | None,
+    restarted: Mapping[str, datetime],
+    *,
+    foresees: float | None,
+) -> RenewalPlan:
+    """Return the plans of all namespaces that ``request`` selects, in the order in which they are carried out.
+
+    ``foresees`` is the option wait_timeout where it is to be told what may hold the plan up and how long it may take; that
+    takes some reads more.
+    """
     namespaces = read_namespaces(cluster, request.names, label_selector=request.namespace_selector)
     ranks = order_namespaces(namespaces, request, read_own_namespace(cluster))
     pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector)
     plans = [
         plan_namespace(r, pods[r.name], started_before, request.everything, restarted, request.method) for r in ranks
     ]
-    touched = [p for p in plans if p.targets]
-    if not touched or request.method in ("evict", "delete"):
-        return plans
-    awaited = [owner for p in touched for owner in awaited_owners(p.targets).values()]
-    owners = read_owners(cluster, [p.rank.name for p in touched], awaited)
-    budgets = read_budgets(cluster) if request.method == "auto" else []
-    return [choose_ways(p, request, owners, budgets) for p in plans]
+    touched = [p.rank.name for p in plans if p.targets]
+    owners: Mapping[str, OwnerFacts] = {}
+    budgets: Sequence[BudgetFacts] = ()
+    needs_ways = request.method in ("rollout", "auto")
+    if touched and (needs_ways or foresees is not None):
+        awaited = [owner for p in plans for owner in awaited_owners(p.targets).values()]
+        owners, budgets = read_owners(cluster, touched, awaited), _read_budgets(cluster, touched, request)
+    if needs_ways:
+        plans = [choose_ways(p, request, owners, budgets) for p in plans]
+    if foresees is None:
+        return RenewalPlan(namespaces=plans)
+    by_name, seconds = estimate_seconds(plans, owners, request)
+    return RenewalPlan(
+        namespaces=plans,
+        findings=find_hindrances(plans, owners, budgets, foresees),
+        seconds_by_name=by_name,
+        seconds=seconds,
+    )
 
 
-def _result(renewals: Sequence[Renewal], started_before: datetime | None, *, check_mode: bool) -> dict[str, Any]:
+def _read_budgets(cluster: Cluster, namespaces: Sequence[str], request: RenewalRequest) -> list[BudgetFacts]:
+    """Return the budgets; none where they may not be read and nothing is decided by them."""
+    try:
+        return read_budgets(cluster, namespaces)
+    except ApiError as error:
+        if error.status != 403 or request.method == "auto":
+            raise
+        return []
+
+
+def _result(
+    plan: RenewalPlan, renewals: Sequence[Renewal], started_before: datetime | None, *, check_mode: bool
+) -> dict[str, Any]:
     shown = [r for r in renewals if r.plan.targets or r.plan.reported]
-    namespaces = [r.record() for r in shown]
+    namespaces = [{**r.record(), "estimated_seconds": plan.seconds_by_name.get(r.name)} for r in shown]
     pods = [record for r in shown for record in r.pod_records()]
     planned = sum(n["planned"] for n in namespaces)
     return {
@@ -193,11 +239,13 @@ def _result(renewals: Sequence[Renewal], started_before: datetime | None, *, che
         "started_before": format_time(started_before),
         "namespaces": namespaces,
         "pods": pods,
+        "findings": [f.record() for f in plan.findings],
         "summary": {
             "planned": planned,
             "renewed": sum(n["renewed"] for n in namespaces),
             "blocked": sum(p["outcome"] == "blocked" for p in pods),
             "left": sum(sum(r.plan.left.values()) for r in renewals),
             "namespaces": sum(n["planned"] > 0 for n in namespaces),
+            "estimated_seconds": plan.seconds,
         },
     }

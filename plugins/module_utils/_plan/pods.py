@@ -258,7 +258,7 @@ def plan_waves(plans: Iterable[NamespacePlan], request: RenewalRequest) -> list[
 
 def name_namespaces(names: Sequence[str]) -> str:
     """Return the names for a sentence."""
-    return f"namespace{'s' if len(names) > 1 else ''} {_shorten(names, ', ')}"
+    return f"namespace{'s' if len(names) > 1 else ''} {shorten(names, ', ')}"
 
 
 def _is_glob(pattern: str) -> bool:
@@ -336,23 +336,27 @@ def plan_namespace(
 
 
 def choose_ways(
-    plan: NamespacePlan, request: RenewalRequest, owners: Mapping[str, OwnerFacts], budgets: Iterable[BudgetFacts]
+    plan: NamespacePlan, request: RenewalRequest, owners: Mapping[str, OwnerFacts], budgets: Sequence[BudgetFacts]
 ) -> NamespacePlan:
     """Return ``plan`` with the way in which the pods of each of ``owners``, by UID, go."""
     namespace = plan.rank.name
-    near = [b for b in budgets if b.namespace == namespace]
     ways = {
         uid: choose_way(
             request.method,
             owners[uid],
             ready=plan.ready_before.get(uid, 0),
             is_platform=is_platform(namespace),
-            budgets=[b for b in near if matches(b.selector, owners[uid].labels)],
+            budgets=find_budgets(budgets, namespace, owners[uid]),
         )
         for uid in awaited_owners(plan.targets)
         if uid in owners
     }
     return replace(plan, ways=ways)
+
+
+def find_budgets(budgets: Iterable[BudgetFacts], namespace: str, owner: OwnerFacts) -> list[BudgetFacts]:
+    """Return those of ``budgets`` that cover the pods of ``owner``, which is in ``namespace``."""
+    return [b for b in budgets if b.namespace == namespace and matches(b.selector, owner.labels)]
 
 
 def is_platform(namespace: str) -> bool:
@@ -368,7 +372,7 @@ def describe_degraded(before: Mapping[str, Condition | None], now: Mapping[str, 
 
     known = find(before)
     found = [f"{name} ({words.rstrip('.')})" for name, words in find(now).items() if name not in known]
-    return f"ClusterOperators have become degraded since the start: {_shorten(found)}." if found else ""
+    return f"ClusterOperators have become degraded since the start: {shorten(found)}." if found else ""
 
 
 def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
@@ -531,7 +535,7 @@ def judge_renewal(
         return RenewalVerdict(
             outcome=Outcome.WAITING,
             reason="PodsRemain",
-            message=f"{len(remaining)} of {len(targets)} pods are still there: {_shorten(shown)}.",
+            message=f"{len(remaining)} of {len(targets)} pods are still there: {shorten(shown)}.",
         )
     ready = count_ready(pods)
     unwell = [
@@ -540,14 +544,14 @@ def judge_renewal(
         if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
     ]
     if unwell:
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{_shorten(unwell)}.")
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(unwell)}.")
     rolling = [
         f"{k} is still rolling out{_describe_trouble(k.uid, owners)}"
         for k in keepers
         if k.uid in owners and not owners[k.uid].is_rolled_out
     ]
     if rolling:
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{_shorten(rolling)}.")
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{shorten(rolling)}.")
     return RenewalVerdict(
         outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced."
     )
@@ -588,6 +592,7 @@ def _describe_remaining(pod: PodFacts, words: str | None) -> str:
     return f"{pod.name} ({words.rstrip('.')})" if words else pod.name
 
 
-def _shorten(items: Sequence[str], separator: str = "; ") -> str:
+def shorten(items: Sequence[str], separator: str = "; ") -> str:
+    """Return the first of ``items`` and how many more there are."""
     rest = len(items) - MAX_NAMES
     return separator.join(items[:MAX_NAMES]) + (f"{separator}and {rest} more" if rest > 0 else "")

@@ -371,9 +371,17 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
             "methods": {"evict": 3},
             "left": {},
             "seconds": 12.0,
+            "estimated_seconds": None,
         }
     ]
-    assert result["summary"] == {"planned": 3, "renewed": 3, "blocked": 0, "left": 0, "namespaces": 1}
+    assert result["summary"] == {
+        "planned": 3,
+        "renewed": 3,
+        "blocked": 0,
+        "left": 0,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
     assert outcomes(result) == {f"web-{n}": ("renewed", None) for n in range(3)}
     assert cluster.deeds == [(0.0, "evict", "web-0"), (4.0, "evict", "web-1"), (8.0, "evict", "web-2")]
     assert cluster.lowest == {"web": 2}
@@ -381,7 +389,14 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
     again = renew(cluster)
     assert not again["changed"]
     assert again["namespaces"] == again["pods"] == []
-    assert again["summary"] == {"planned": 0, "renewed": 0, "blocked": 0, "left": 3, "namespaces": 0}
+    assert again["summary"] == {
+        "planned": 0,
+        "renewed": 0,
+        "blocked": 0,
+        "left": 3,
+        "namespaces": 0,
+        "estimated_seconds": None,
+    }
     assert len(cluster.deeds) == 3
 
 
@@ -481,7 +496,14 @@ def test_of_an_owner_of_which_some_pods_are_asked_for_all_pods_count(cluster):
     result = renew(cluster, pod_selector="half=first")
     assert names(cluster) == ["web-0", "web-1"]
     assert cluster.lowest == {"web": 3}
-    assert result["summary"] == {"planned": 2, "renewed": 2, "blocked": 0, "left": 0, "namespaces": 1}
+    assert result["summary"] == {
+        "planned": 2,
+        "renewed": 2,
+        "blocked": 0,
+        "left": 0,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
 
 
 def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):
@@ -537,7 +559,14 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
         "web-1": ("blocked", BUDGET),
         "other-0": ("planned", None),
     }
-    assert progress["summary"] == {"planned": 3, "renewed": 1, "blocked": 1, "left": 0, "namespaces": 2}
+    assert progress["summary"] == {
+        "planned": 3,
+        "renewed": 1,
+        "blocked": 1,
+        "left": 0,
+        "namespaces": 2,
+        "estimated_seconds": None,
+    }
     assert [n["seconds"] for n in progress["namespaces"]] == [104.0, None]
     assert names(cluster) == ["web-0"]
 
@@ -858,7 +887,14 @@ def test_all_are_deleted_but_static_ones(cluster):
     assert sorted(names(cluster)) == ["backup", "nginx", "web-0", "web-1", "young"]
     assert outcomes(result)["static"] == ("left", "Static")
     assert result["started_before"] is None
-    assert result["summary"] == {"planned": 5, "renewed": 5, "blocked": 0, "left": 1, "namespaces": 1}
+    assert result["summary"] == {
+        "planned": 5,
+        "renewed": 5,
+        "blocked": 0,
+        "left": 1,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
 
 
 def test_with_a_moment_all_are_those_that_started_before(cluster):
@@ -1356,3 +1392,43 @@ def test_pods_that_appear_meanwhile_are_left_alone_and_count(cluster):
     assert result["summary"]["planned"] == 2
     # the new one, too, is waited for: the owner was whole
     assert cluster.deeds[1][0] == 8.0
+
+
+def test_check_mode_tells_what_will_hold_it_up_and_how_long_it_may_take(cluster):
+    cluster.add_workload("web-1", replicas=3, deployment="web")
+    cluster.add_workload("one", "zoo", replicas=1)
+    cluster.add_workload("gone", "old", replicas=2)
+    cluster.objects["Namespace"][-1]["metadata"]["deletionTimestamp"] = AFTER
+    budget = {"spec": {"selector": {}}, "status": {"desiredHealthy": 3, "currentHealthy": 3, "expectedPods": 3}}
+    cluster.objects["PodDisruptionBudget"] = [{"metadata": {"name": "strict", "namespace": "web"}, **budget}]
+    for pod in cluster.objects["Pod"]:
+        next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"] = FINISHED
+        pod["status"]["startTime"] = "2026-11-22T08:02:11Z"
+    planned = renew(cluster, check_mode=True)
+    assert [(f["namespace"], f["check"]) for f in planned["findings"]] == [
+        ("old", "NamespaceTerminating"),
+        ("web", "Budget"),
+        ("zoo", "SingleReplica"),
+    ]
+    assert planned["findings"][1]["message"] == (
+        "web: budget strict never lets a pod of ReplicaSet/web-1 go: 3 of 3 are healthy, 3 must be; have more replicas, or "
+        "change it."
+    )
+    assert [(n["name"], n["estimated_seconds"]) for n in planned["namespaces"]] == [("web", 60), ("zoo", 20)]
+    assert planned["summary"]["estimated_seconds"] == 80
+    assert cluster.deeds == []
+
+
+def test_who_may_not_read_budgets_is_told_the_rest(cluster):
+    cluster.add_workload("one", "zoo", replicas=1)
+    plain = cluster.list
+
+    def forbid(kind, *args, **selectors):
+        if kind == "PodDisruptionBudget":
+            raise api_error(403, "poddisruptionbudgets is forbidden")
+        return plain(kind, *args, **selectors)
+
+    cluster.list = forbid
+    assert [f["check"] for f in renew(cluster, check_mode=True)["findings"]] == ["SingleReplica"]
+    with pytest.raises(ApiError, match="poddisruptionbudgets is forbidden"):
+        renew(cluster, check_mode=True, method="auto")

@@ -66,6 +66,7 @@ def test_facts_of_a_pod_of_a_deployment():
             name="web-7d9f8c6b5",
             uid="5e9b2c1a-7a62-4a0a-b0d8-8f6a2f1f9c11",
         ),
+        ready_after=4.0,
     )
 
 
@@ -83,6 +84,7 @@ def test_facts_of_a_pod_of_a_deployment():
         ("pending", "owner", None),
         ("pending", "start_time", None),
         ("pending", "is_ready", False),
+        ("pending", "ready_after", None),
         ("pending", "node", ""),
     ],
 )
