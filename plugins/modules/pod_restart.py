@@ -90,8 +90,8 @@ options:
       - With V(rollout) and V(auto), the pods of all others are evicted, with the reason in RV(pods[].method_reason) -
         those in namespaces of the platform (C(openshift-*), C(kube-*)) and of owners that an operator keeps (an owner of
         their own, or a label C(app.kubernetes.io/managed-by) that names an operator), since it may put the template back;
-        paused ones, those that update C(OnDelete) or with a C(partition), those that lack Ready pods, and kinds without
-        rollouts.
+        paused ones, those that update C(OnDelete) or with a C(partition), those of which not all pods are Ready and
+        asked for; and kinds without rollouts.
       - A rollout that has begun goes on while one of the kube-apiservers runs.
       - Defaults to V(evict), with O(all=true) to V(delete).
     type: str
@@ -275,7 +275,7 @@ pods:
     method_reason:
       description:
         - Why it goes by that method, where the task left it open - V(SingleReplica) and V(Budget) for a rollout, V(Platform),
-          V(Operator), V(Paused), V(OnDelete), V(Partition), V(Unwell), V(NoRollout) for an eviction in its place. Otherwise
+          V(Operator), V(Paused), V(OnDelete), V(Partition), V(NotWhole), V(NoRollout) for an eviction in its place. Otherwise
           null.
       type: str
       sample: Paused
@@ -307,8 +307,8 @@ findings:
       description:
         - V(Budget) and V(Budgets) for disruption budgets that let no pod go; V(Paused), V(OnDelete), V(Partition),
           V(Operator), V(NoRollout) for owners whose pods are evicted though a rollout was asked for;
-          V(Unwell) for owners that lack Ready pods already; V(SingleReplica) for those that will be down for a while;
-          V(Finalizers); V(NamespaceTerminating).
+          V(NotWhole) for owners of which not all pods are Ready and asked for;
+          V(SingleReplica) for those that will be down for a while; V(Finalizers); V(NamespaceTerminating).
       type: str
       sample: Budget
     message:

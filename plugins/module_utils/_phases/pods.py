@@ -39,7 +39,7 @@ from .._plan.pods import (
 )
 from .renewal import Renewal, Start
 from .rollout import look_at_rollout
-from .waves import Wave
+from .waves import RolloutGate, Wave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +83,20 @@ def renew_pods(
     try:
         retry(lambda: spare_own_pod(cluster, plans), clock=clock)
         retry(lambda: require_permissions(cluster, plans), clock=clock)
+        gate = RolloutGate(cluster=cluster, issuer=start.issuer, options=options, clock=clock, say=say)
+        by_name = {r.name: r for r in renewals}
         waves = [] if check_mode else plan_waves(plans, request)
         has_platform = any(is_platform(p.rank.name) for wave in waves for p in wave)
         degraded = retry(lambda: read_degraded(cluster), clock=clock) if has_platform else {}
         for wave in waves:
             Wave(
                 cluster=cluster,
-                renewals=[r for r in renewals if r.plan in wave],
+                renewals=[by_name[p.rank.name] for p in wave],
                 request=request,
                 options=options,
                 clock=clock,
-                issuer=start.issuer,
+                gate=gate,
                 degraded_before=degraded,
-                say=say,
                 note=lambda: note(lambda: [r.record() for r in renewals]),
             ).run()
     except CollectionError as error:

@@ -17,10 +17,40 @@ from .._plan.pods import RenewalRequest, RenewalVerdict, describe_degraded, is_p
 from .renewal import Renewal
 from .rollout import pause_for_rollout
 
-#: Seconds between a change and the next look: one change seldom comes alone.
+#: Seconds between a change and the next look, for each namespace that is looked at: one change seldom comes alone.
 SETTLE = 0.2
+LONGEST_SETTLE = 1.0
+#: Seconds for which it is believed that no rollout of the kube-apiservers runs.
+ROLLOUT_SECONDS = 2.0
 #: Seconds that a watch takes at least, as the server counts them.
 SHORTEST_WATCH = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RolloutGate:
+    """Lets pods go while no rollout of the kube-apiservers runs.
+
+    ``issuer`` is the one whose rollout is over; None where the cluster does not report rollouts or none is waited for.
+    """
+
+    cluster: Cluster
+    issuer: str | None
+    options: WaitOptions
+    clock: Clock
+    say: Callable[[str], None]
+    #: When it was seen last that none runs (monotonic).
+    looked_at: float | None = None
+
+    def pause(self, *, during: str) -> bool:
+        """Return False where no rollout runs, else True when it is over; ``during`` is what is interrupted."""
+        now = self.clock.monotonic()
+        if self.issuer is None or (self.looked_at is not None and now - self.looked_at < ROLLOUT_SECONDS):
+            return False
+        has_paused = pause_for_rollout(
+            self.cluster, self.issuer, during=during, options=self.options, clock=self.clock, say=self.say
+        )
+        self.looked_at = self.clock.monotonic() if has_paused else now
+        return has_paused
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,11 +62,9 @@ class Wave:
     request: RenewalRequest
     options: WaitOptions
     clock: Clock
-    #: The issuer whose rollout is over; None where the cluster does not report rollouts or none is waited for.
-    issuer: str | None
+    gate: RolloutGate
     #: The condition Degraded of each ClusterOperator before anything was done.
     degraded_before: Mapping[str, Condition | None]
-    say: Callable[[str], None]
     note: Callable[[], None]
     waiting: list[Renewal] = field(default_factory=list)
     active: list[Renewal] = field(default_factory=list)
@@ -94,15 +122,8 @@ class Wave:
         return deeds
 
     def pause(self) -> bool:
-        """Return whether a rollout of the kube-apiservers has run, after its end."""
-        if self.issuer is None or not pause_for_rollout(
-            self.cluster,
-            self.issuer,
-            during=self.describe(self.active),
-            options=self.options,
-            clock=self.clock,
-            say=self.say,
-        ):
+        """Return False where no rollout of the kube-apiservers runs, else True when it is over."""
+        if not self.gate.pause(during=self.describe(self.active)):
             return False
         self.is_farther = True
         for renewal in self.active:
@@ -153,7 +174,7 @@ class Wave:
             self.can_watch = error.status not in (403, 405)
             self.clock.sleep(pause)
         else:
-            self.clock.sleep(min(SETTLE, pause))
+            self.clock.sleep(min(SETTLE * len(self.active), LONGEST_SETTLE, pause))
 
     def describe(self, renewals: Sequence[Renewal]) -> str:
         return f"the renewal of the pods in {name_namespaces([r.name for r in renewals])}"

@@ -121,11 +121,11 @@ def _check_ways(around: _Around) -> Found:
         yield reason, f"{shorten(names)}: evicted, not rolled out, because {_NO_ROLLOUT[reason]}."
 
 
-def _check_unwell(around: _Around) -> Found:
+def _check_whole(around: _Around) -> Found:
     for uid, owner in awaited_owners(around.plan.targets).items():
         desired, ready = around.owners.get(uid, OwnerFacts()).desired or 0, around.plan.ready_before.get(uid, 0)
         if ready < desired:
-            yield "Unwell", f"{owner} has {ready} of {desired} Ready pods; so many are waited for."
+            yield "NotWhole", f"{owner}: only {ready} of the {desired} pods that it wants are Ready and asked for."
 
 
 def _check_finalizers(around: _Around) -> Found:
@@ -140,7 +140,7 @@ CHECKS: Sequence[Callable[[_Around], Found]] = (
     _check_terminating,
     _check_budgets,
     _check_ways,
-    _check_unwell,
+    _check_whole,
     _check_single_replicas,
     _check_finalizers,
 )

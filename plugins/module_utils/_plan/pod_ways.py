@@ -27,7 +27,7 @@ class Way:
 def choose_way(method: str, owner: OwnerFacts, *, ready: int, is_platform: bool, budgets: Sequence[BudgetFacts]) -> Way:
     """Return how the pods of ``owner`` go when the task asks for ``method`` (evict, delete, rollout or auto).
 
-    ``ready`` is how many of them are Ready, ``budgets`` are those that cover them. A rollout changes the owner's
+    ``ready`` is how many of those asked for are Ready, ``budgets`` are those that cover them. A rollout changes the owner's
     template, which an operator may put back at any time, and does not reach every owner's pods: those are evicted
     instead. With auto a rollout is for owners that an eviction would leave without a Ready pod, or that no eviction is
     granted for, and only where it brings the new pod before the old one goes.
@@ -41,7 +41,7 @@ def choose_way(method: str, owner: OwnerFacts, *, ready: int, is_platform: bool,
     if owner.keeper is None or owner.no_rollout:
         return Way(method="evict", reason=owner.no_rollout or "NoRollout")
     if ready < (owner.desired or 0):
-        return Way(method="evict", reason="Unwell")
+        return Way(method="evict", reason="NotWhole")
     if method == "rollout":
         return Way(method="rollout", keeper=owner.keeper)
     if owner.surges and is_never_evicted(budgets):

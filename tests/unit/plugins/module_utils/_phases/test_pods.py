@@ -1432,3 +1432,19 @@ def test_who_may_not_read_budgets_is_told_the_rest(cluster):
     assert [f["check"] for f in renew(cluster, check_mode=True)["findings"]] == ["SingleReplica"]
     with pytest.raises(ApiError, match="poddisruptionbudgets is forbidden"):
         renew(cluster, check_mode=True, method="auto")
+
+
+def test_whether_a_rollout_runs_is_not_asked_for_each_pod(cluster):
+    cluster.can_watch = True
+    cluster.add_workload("web", replicas=9)
+    plain, asked = cluster.require, []
+
+    def require(kind, *args):
+        asked.append(kind)
+        return plain(kind, *args)
+
+    cluster.require = require
+    renew(cluster)
+    assert cluster.clock.now == pytest.approx(9 * 0.7)
+    # before the plan, and then every 2 s at most
+    assert asked.count("Authentication") == 1 + 3

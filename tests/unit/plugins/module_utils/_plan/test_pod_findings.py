@@ -107,7 +107,7 @@ DELETED = replace(SHOP, otherwise=Way(method="delete"))
             replace(SHOP, ready_before={"web": 1}),
             THREE,
             [],
-            ["ReplicaSet/web has 1 of 3 Ready pods; so many are waited for."],
+            ["ReplicaSet/web: only 1 of the 3 pods that it wants are Ready and asked for."],
         ),
         (
             "finalizers",

@@ -42,7 +42,7 @@ BEFORE = MOMENT - timedelta(hours=1)
         ("on delete", "auto", replace(ONE, no_rollout="OnDelete"), {}, ("evict", "OnDelete")),
         ("no rollouts at all", "rollout", replace(ONE, keeper=None), {}, ("evict", "NoRollout")),
         ("kind not known", "rollout", OwnerFacts(), {}, ("evict", "NoRollout")),
-        ("unwell", "rollout", THREE, {"ready": 2}, ("evict", "Unwell")),
+        ("unwell", "rollout", THREE, {"ready": 2}, ("evict", "NotWhole")),
         ("single replica", "auto", ONE, {}, ("rollout", "SingleReplica")),
         ("single replica without surge", "auto", replace(ONE, surges=False), {}, ("evict", "")),
         ("single replica and a budget", "auto", ONE, {"budgets": [STRICT]}, ("rollout", "Budget")),
