@@ -232,7 +232,7 @@ def test_a_record_that_was_written_meanwhile_is_written_all_the_same_unless_it_i
     office.begin(request(), check_mode=False)
     run = resume(cluster)
     resume(cluster).save(run.record)
-    run.note(namespaces(5))
+    run.note(lambda: namespaces(5))
     assert office.show()["run"]["namespaces"][0]["planned"] == 5
     office.begin(request(C, new_id="newer", take_over=True), check_mode=False)
     with pytest.raises(CollectionError, match="the record is of the run newer"):
