@@ -528,23 +528,24 @@ def judge_renewal(
     Pods are told apart by UID, since a StatefulSet's new pod has the old one's name. ``blocked`` holds the server's
     words for the UIDs that it would not let go. The rollouts of ``keepers`` must be complete, too.
     """
-    wanted = {t.uid for t in targets}
+    wanted, ready = {t.uid for t in targets}, count_ready(pods)
+    unwell = {
+        uid: f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods{_describe_trouble(uid, owners)}"
+        for uid, owner in awaited_owners(targets).items()
+        if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
+    }
     remaining = [p for p in pods if p.uid in wanted]
     if remaining:
         shown = [_describe_remaining(p, (blocked or {}).get(p.uid)) for p in remaining]
-        return RenewalVerdict(
-            outcome=Outcome.WAITING,
-            reason="PodsRemain",
-            message=f"{len(remaining)} of {len(targets)} pods are still there: {shorten(shown)}.",
-        )
-    ready = count_ready(pods)
-    unwell = [
-        f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods{_describe_trouble(uid, owners)}"
-        for uid, owner in awaited_owners(targets).items()
-        if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
-    ]
+        message = f"{len(remaining)} of {len(targets)} pods are still there: {shorten(shown)}."
+        stuck = [words for uid, words in unwell.items() if uid in owners and owners[uid].trouble]
+        if stuck:
+            message += f" No more go while {shorten(stuck)}."
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="PodsRemain", message=message)
     if unwell:
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(unwell)}.")
+        return RenewalVerdict(
+            outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(list(unwell.values()))}."
+        )
     rolling = [
         f"{k} is still rolling out{_describe_trouble(k.uid, owners)}"
         for k in keepers

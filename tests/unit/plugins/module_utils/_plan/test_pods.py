@@ -715,6 +715,10 @@ SPENT = OwnerFacts(desired=3, trouble="exceeded quota.")
 def test_the_message_tells_why_pods_cannot_be_created():
     verdict = judge_renewal(pods_of("ABC"), pods_of("XY"), {"web": SPENT}, {"web": 3})
     assert verdict.message == "ReplicaSet/web-1 has 2 of 3 Ready pods (exceeded quota)."
+    verdict = judge_renewal(pods_of("ABC"), pods_of("AX"), {"web": SPENT}, {"web": 3})
+    assert verdict.message == (
+        "1 of 3 pods are still there: a. No more go while ReplicaSet/web-1 has 2 of 3 Ready pods (exceeded quota)."
+    )
 
 
 @pytest.mark.parametrize(
