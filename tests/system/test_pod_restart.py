@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import time
 
@@ -223,8 +224,8 @@ def test_where_a_quota_lets_no_pod_be_created_only_one_has_gone(ground):
 
 def test_the_role_shows_the_plan(ground):
     ground.fill(workload("Deployment", "web", "renewal-a", 2), budget("web", "renewal-a", 2))
-    given = ["-e", "pod_restart_namespaces=['renewal-a']", "-e", f"pod_restart_started_before={ground.moment}"]
-    command = ["ansible-playbook", "bound_tokens.openshift.restart_pods", "--check", *given]
+    given = {"pod_restart_namespaces": ground.names, "pod_restart_started_before": ground.moment}
+    command = ["ansible-playbook", "bound_tokens.openshift.restart_pods", "--check", "-e", json.dumps(given)]
     shown = subprocess.run(
         command, env=ground.lab.environment, capture_output=True, text=True, check=False, timeout=300
     )
