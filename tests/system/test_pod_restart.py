@@ -10,7 +10,7 @@ import time
 
 import pytest
 from interruptions import USER_AGENT, now
-from lab import apply, images
+from lab import apply, images, traffic
 from modules import run_module
 
 pytestmark = pytest.mark.slow
@@ -204,6 +204,19 @@ def test_so_many_namespaces_are_under_way_at_once(ground, max_namespaces, overla
     rest = order[3:]
     spans = [(rest.index(n), len(rest) - 1 - rest[::-1].index(n)) for n in ground.names[:3]]
     assert max(sum(first <= at <= last for first, last in spans) for at in range(len(rest))) == overlap, order
+
+
+@pytest.mark.parametrize("method", ["evict", "rollout"])
+def test_who_asks_a_workload_without_a_budget_meanwhile_is_always_answered(ground, method):
+    web = [o for o in traffic.workload("renewal-a", "cart") if o["kind"] != "PodDisruptionBudget"]
+    ground.fill(*web)
+    before = ground.uids()
+    with traffic.Traffic(ground.lab.settings, "renewal-a", "cart") as asking:
+        result = ground.renew(method=method, all=True, allow_disruption=True)
+    assert done(result) == {("ReplicaSet", method, None, "renewed", None)}
+    assert ground.uids().isdisjoint(before)
+    assert asking.result.failures == []
+    assert min(asking.result.answers.values()) > 0
 
 
 def test_where_a_quota_lets_no_pod_be_created_only_one_has_gone(ground):

@@ -181,13 +181,13 @@ class Renewal:
         ]
 
     def restart(self, keeper: Owner) -> None:
-        """Ask for a rollout. Whether the old pods are gone is for the next looks to say."""
+        """Ask for a rollout. Whether the old pods are gone is for the next looks to say, also when their owner is."""
         self.restarted.add(keeper.uid)
         try:
             restart_rollout(self.cluster, keeper, self.name, format_time(self.start.now) or "")
         except ApiError as error:
-            # gone, or a namesake has taken its place, whose UID is another one
-            if error.status not in (404, 409) or error.is_missing_api:
+            is_namesake = error.status == 422 and "metadata.uid" in error.words
+            if not is_namesake and (error.status != 404 or error.is_missing_api):
                 raise
         else:
             self.say(f"{self.name}: {keeper} is rolled out anew")

@@ -259,7 +259,7 @@ class FakeCluster:
             raise api_error(404, f"{name} not found", reason="NotFound")
         (obj,) = found
         if obj["metadata"]["uid"] != patch["metadata"]["uid"]:
-            raise api_error(409, "Precondition failed: UID", reason="Conflict")
+            raise api_error(422, "metadata.uid: Invalid value: field is immutable", reason="Invalid")
         self.deeds.append((self.clock.now, "rollout", name))
         metadata = obj["spec"].setdefault("template", {}).setdefault("metadata", {})
         annotations = patch["spec"]["template"]["metadata"]["annotations"]
@@ -1121,17 +1121,28 @@ def test_a_rollout_that_was_asked_for_after_the_moment_is_waited_for(cluster, mo
     assert {p["reason"] for p in result["pods"]} == {None if patched else "GoneAlready"}
 
 
-def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(cluster):
+@pytest.mark.parametrize("has_namesake", [False, True])
+def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(cluster, has_namesake):
     cluster.add_workload("web-1", replicas=1, deployment="web")
     plain = cluster.merge_patch
 
     def patch(*args):
         for kind in ("Deployment", "ReplicaSet", "Pod"):
             cluster.objects[kind].clear()
+        if has_namesake:
+            cluster.add_owner("ReplicaSet", "web-2", replicas=0, deployment="web")
         plain(*args)
 
     cluster.merge_patch = patch
     assert renew(cluster, method="rollout")["summary"]["renewed"] == 1
+    assert cluster.deeds == []
+
+
+def test_a_rollout_that_is_not_allowed_ends_the_run(cluster):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    cluster.refusals["web"] = [api_error(422, "spec.template: denied by a webhook", reason="Invalid")]
+    with pytest.raises(ApiError, match="denied by a webhook"):
+        renew(cluster, method="rollout")
 
 
 @pytest.mark.parametrize(
