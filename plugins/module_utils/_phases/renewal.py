@@ -189,6 +189,7 @@ class Renewal:
             is_namesake = error.status == 422 and "metadata.uid" in error.words
             if not is_namesake and (error.status != 404 or error.is_missing_api):
                 raise
+            self.restarted.discard(keeper.uid)
         else:
             self.say(f"{self.name}: {keeper} is rolled out anew")
 

@@ -1134,7 +1134,8 @@ def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(c
         plain(*args)
 
     cluster.merge_patch = patch
-    assert renew(cluster, method="rollout")["summary"]["renewed"] == 1
+    result = renew(cluster, method="rollout")
+    assert (result["changed"], outcomes(result)) == (False, {"web-1-0": ("renewed", "GoneAlready")})
     assert cluster.deeds == []
 
 
