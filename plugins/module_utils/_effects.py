@@ -10,7 +10,7 @@ from typing import Any
 
 from ._client.cluster import Cluster
 from ._errors import ApiError
-from ._model import PodFacts
+from ._model import RESTARTED_AT, Owner, PodFacts
 from ._plan.issuer import IssuerPlan
 
 
@@ -37,6 +37,15 @@ def renew_pod(cluster: Cluster, pod: PodFacts, *, method: str, grace_period: int
     """Ask for the eviction or the deletion of exactly this pod; its owner creates another one."""
     remove = cluster.evict if method == "evict" else partial(cluster.delete, "Pod")
     remove(pod.name, pod.namespace, uid=pod.uid, grace_period=grace_period)
+
+
+def restart_rollout(cluster: Cluster, keeper: Owner, namespace: str, moment: str) -> None:
+    """Have exactly this Deployment, StatefulSet or DaemonSet replace its pods, as kubectl rollout restart does."""
+    patch = {
+        "metadata": {"uid": keeper.uid},
+        "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: moment}}}},
+    }
+    cluster.merge_patch(keeper.kind, keeper.name, patch, namespace)
 
 
 def create_if_missing(cluster: Cluster, kind: str, body: Mapping[str, Any], namespace: str | None = None) -> None:

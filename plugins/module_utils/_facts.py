@@ -20,6 +20,7 @@ from ._model import (
     Caller,
     Condition,
     IssuerFacts,
+    NamespaceFacts,
     Owner,
     OwnerFacts,
     Permission,
@@ -35,6 +36,7 @@ from ._model import (
     issuer_facts,
     key_ids_of,
     latest_revision_of,
+    namespace_facts,
     owner_facts,
     owner_of,
     pod_facts,
@@ -52,7 +54,13 @@ PROBE_AUDIENCE = "probe.invalid"
 PROBE_SECONDS = 600
 
 #: The kinds of pod owners that say how many pods they want, by API group.
-OWNER_KINDS = {"ReplicaSet": "apps", "StatefulSet": "apps", "DaemonSet": "apps", "ReplicationController": ""}
+OWNER_KINDS = {
+    "ReplicaSet": "apps",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicationController": "",
+}
 #: Where a pod that is given a service account's token finds the name of its own namespace.
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: More namespaces than this are read in one go instead of one by one.
@@ -283,22 +291,31 @@ def read_own_namespace(cluster: Cluster) -> str | None:
         return None
 
 
-def read_namespaces(cluster: Cluster, names: Collection[str] | None) -> list[str]:
-    """Return which of ``names`` exist, or all namespaces when ``names`` is None."""
-    if names is None:
-        return [n["metadata"]["name"] for n in cluster.list("Namespace")]
-    return [n for n in names if cluster.get("Namespace", n)]
+def read_namespaces(
+    cluster: Cluster, names: Collection[str] | None, *, label_selector: str = ""
+) -> list[NamespaceFacts]:
+    """Return those of ``names`` that exist, or all namespaces when ``names`` is None; of these, those with the labels."""
+    if names is None or label_selector:
+        listed = cluster.list("Namespace", label_selector=label_selector)
+        return [namespace_facts(n) for n in listed if names is None or n["metadata"]["name"] in names]
+    return [namespace_facts(found) for n in names if (found := cluster.get("Namespace", n))]
 
 
-def read_pods(cluster: Cluster, namespaces: Collection[str]) -> dict[str, list[PodFacts]]:
-    """Return the pods of each of ``namespaces``, in the order of their names."""
+def read_pods(cluster: Cluster, namespaces: Collection[str], *, label_selector: str = "") -> dict[str, list[PodFacts]]:
+    """Return the pods of each of ``namespaces`` that have the labels, in the order of their names."""
     found: dict[str, list[PodFacts]] = {n: [] for n in namespaces}
     scopes = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
     for scope in scopes:
-        for pod in cluster.list("Pod", scope):
+        for pod in cluster.list("Pod", scope, label_selector=label_selector):
             if pod["metadata"]["namespace"] in found:
                 found[pod["metadata"]["namespace"]].append(pod_facts(pod))
     return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}
+
+
+def read_pods_at(cluster: Cluster, namespace: str) -> tuple[str, list[PodFacts]]:
+    """Return the pods of a namespace in the order of their names, after the resourceVersion of that moment."""
+    version, pods = cluster.list_at("Pod", namespace, read=pod_facts)
+    return version, sorted(pods, key=lambda p: p.name)
 
 
 def read_addresses(cluster: Cluster) -> dict[str, Address]:
@@ -322,11 +339,19 @@ def read_audit_profile(cluster: Cluster) -> str:
     return (spec.get("audit") or {}).get("profile") or "Default"
 
 
-def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> dict[str, OwnerFacts]:
-    """Return the facts of those of ``owners`` that still exist, by UID.
+def read_owners(cluster: Cluster, namespaces: Collection[str], owners: Iterable[Owner]) -> dict[str, OwnerFacts]:
+    """Return the facts of those of ``owners``, which are in ``namespaces``, that still exist, by UID.
 
     Of kinds that we do not know, nothing is asked, and they are taken to exist.
     """
+    scopes: list[str | None] = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
+    listed: dict[str, list[dict[str, Any]]] = {}
+
+    def read(kind: str) -> list[dict[str, Any]]:
+        if kind not in listed:
+            listed[kind] = [o for scope in scopes for o in cluster.list(kind, scope)]
+        return listed[kind]
+
     found: dict[str, OwnerFacts] = {}
     wanted: dict[str, set[str]] = {}
     for owner in owners:
@@ -335,15 +360,28 @@ def read_owners(cluster: Cluster, namespace: str, owners: Iterable[Owner]) -> di
         else:
             found[owner.uid] = OwnerFacts()
     for kind, uids in sorted(wanted.items()):
-        objects = [o for o in cluster.list(kind, namespace) if o["metadata"]["uid"] in uids]
+        objects = [o for o in read(kind) if o["metadata"]["uid"] in uids]
         keepers = [owner_of(o) for o in objects]
         has_deployment = any(k is not None and k.kind == "Deployment" and k.group == "apps" for k in keepers)
-        listed = cluster.list("Deployment", namespace) if has_deployment else ()
-        deployments = {d["metadata"]["uid"]: d for d in listed}
+        deployments = {d["metadata"]["uid"]: d for d in (read("Deployment") if has_deployment else ())}
         for obj, keeper in zip(objects, keepers, strict=True):
             deployment = deployments.get(keeper.uid) if keeper else None
             found[obj["metadata"]["uid"]] = owner_facts(kind, obj, deployment)
     return found
+
+
+def read_create_failures(cluster: Cluster, namespace: str) -> dict[str, str]:
+    """Return why pods could not be created lately, in the words of their owners' controllers, by the owner's UID.
+
+    Events are kept for an hour or so; who may not read them learns nothing.
+    """
+    try:
+        events = cluster.list("Event", namespace, field_selector="reason=FailedCreate")
+        return {(e.get("involvedObject") or {}).get("uid", ""): e.get("message") or "" for e in events}
+    except ApiError as error:
+        if error.status == 403:
+            return {}
+        raise
 
 
 def read_mounted_claims(cluster: Cluster, pod: str, namespace: str, *, container: str, path: str) -> dict[str, Any]:

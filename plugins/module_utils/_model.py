@@ -7,12 +7,15 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 #: What an empty ``spec.serviceAccountIssuer`` means (openshift/api, config/v1/types_authentication.go).
 DEFAULT_ISSUER = "https://kubernetes.default.svc"
+#: In a pod template: when kubectl rollout restart was called last. A new value makes new pods.
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+_ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
 _FRACTION = re.compile(r"\.\d+")
@@ -276,6 +279,14 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceFacts:
+    """A namespace; in one that is being deleted nothing can be created any more."""
+
+    name: str
+    is_terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodFacts:
     """What the decisions about a pod need to know of it."""
 
@@ -294,6 +305,10 @@ class PodFacts:
     #: Its containers are not started again for ever, so it is not meant to run for ever.
     runs_to_completion: bool = False
     owner: Owner | None = None
+    #: Whoever put them there must remove them before it is gone.
+    finalizers: tuple[str, ...] = ()
+    #: How many seconds after its start it became Ready last; None when it is not.
+    ready_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,10 +323,27 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerFacts:
-    """How many pods an owner wants now (None: not known for its kind), and how many of them may be down at a time."""
+    """How many pods an owner wants now (None: not known for its kind), and how many of them may be down at a time.
+
+    ``keeper`` is what a rollout restarts, the Deployment, StatefulSet or DaemonSet; None where there is none.
+    """
 
     desired: int | None = None
     allowance: int = 1
+    keeper: Owner | None = None
+    #: Why a rollout would not replace every pod: Paused, OnDelete or Partition.
+    no_rollout: str = ""
+    #: Who keeps the keeper, and may put its template back.
+    operator: str = ""
+    #: A rollout brings a new pod before an old one goes.
+    surges: bool = False
+    #: When a rollout was asked for last, as kubectl does; and whether the controller is through with all it was asked for.
+    restarted_at: datetime | None = None
+    is_rolled_out: bool = False
+    #: Why no pods can be created, in the controller's words.
+    trouble: str = ""
+    #: Those of the pods, by which budgets cover them.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
@@ -457,11 +489,19 @@ def owner_of(obj: Mapping[str, Any]) -> Owner | None:
     return None
 
 
+def namespace_facts(namespace: Mapping[str, Any]) -> NamespaceFacts:
+    """Return the facts of a namespace."""
+    metadata = namespace["metadata"]
+    return NamespaceFacts(name=metadata["name"], is_terminating=bool(metadata.get("deletionTimestamp")))
+
+
 def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
     """Return the facts of a pod as the API shows it."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     owner = owner_of(pod)
     ready = conditions_of(pod).get("Ready", NO_CONDITION)
+    started = parse_time(status.get("startTime"))
+    is_ready = ready.status == "True"
     is_mirror = "kubernetes.io/config.mirror" in (metadata.get("annotations") or {})
     return PodFacts(
         namespace=metadata["namespace"],
@@ -469,14 +509,20 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         uid=metadata["uid"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
-        start_time=parse_time(status.get("startTime")),
+        start_time=started,
         is_terminating=bool(metadata.get("deletionTimestamp")),
         is_static=is_mirror or (owner is not None and owner.kind == "Node"),
         has_token=any(_projects_token(v) for v in spec.get("volumes") or ()),
-        is_ready=ready.status == "True",
+        is_ready=is_ready,
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
         owner=owner,
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        ready_after=_count_seconds(started, ready.last_transition) if is_ready else None,
     )
+
+
+def _count_seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
 
 
 def addresses_of(pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> dict[str, Address]:
@@ -510,13 +556,87 @@ def owner_facts(kind: str, obj: Mapping[str, Any], deployment: Mapping[str, Any]
         strategy = spec.get("updateStrategy") or {}
     else:
         desired = 1 if spec.get("replicas") is None else spec["replicas"]
-        strategy = ((deployment or {}).get("spec") or {}).get("strategy") or {}
+        keeper = obj if kind == "Deployment" else deployment or {}
+        strategy = (keeper.get("spec") or {}).get("strategy") or {}
     max_unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable")
-    return OwnerFacts(desired=desired, allowance=_count_allowed(max_unavailable, desired))
+    facts = OwnerFacts(
+        desired=desired,
+        allowance=max(1, _count_allowed(max_unavailable, desired)),
+        trouble=_describe_trouble(obj),
+        labels=(spec.get("template") or {}).get("metadata", {}).get("labels") or {},
+    )
+    if deployment is not None:
+        return _with_keeper(facts, "Deployment", deployment)
+    return facts if kind not in _ROLLED_OUT else _with_keeper(facts, kind, obj)
+
+
+def _with_keeper(facts: OwnerFacts, kind: str, keeper: Mapping[str, Any]) -> OwnerFacts:
+    """Return ``facts`` with what a rollout of ``keeper`` would do."""
+    metadata, spec = keeper["metadata"], keeper.get("spec") or {}
+    strategy = spec.get("updateStrategy" if kind != "Deployment" else "strategy") or {}
+    limits = strategy.get("rollingUpdate") or {}
+    template = (spec.get("template") or {}).get("metadata") or {}
+    surge, desired = limits.get("maxSurge"), facts.desired or 0
+    keeps_all = _count_allowed(limits.get("maxUnavailable"), desired) == 0
+    no_rollout = "Paused" if spec.get("paused") else "OnDelete" if strategy.get("type") == "OnDelete" else ""
+    return replace(
+        facts,
+        keeper=Owner(api_version="apps/v1", kind=kind, name=metadata["name"], uid=metadata["uid"]),
+        no_rollout=no_rollout or ("Partition" if limits.get("partition") else ""),
+        operator=_operator_of(metadata),
+        surges=kind != "StatefulSet" and keeps_all and surge not in (None, 0, "0", "0%"),
+        restarted_at=_read_moment((template.get("annotations") or {}).get(RESTARTED_AT)),
+        is_rolled_out=_is_rolled_out(kind, keeper),
+        trouble=facts.trouble or _describe_trouble(keeper),
+        labels=template.get("labels") or facts.labels,
+    )
+
+
+def _operator_of(metadata: Mapping[str, Any]) -> str:
+    """Return who would put an object's template back: what owns it, or the operator in its label; empty for nobody.
+
+    The label names all sorts of tools; those that only install, such as Helm, do not stand by.
+    """
+    reference = next(iter(metadata.get("ownerReferences") or ()), None)
+    if reference:
+        return f"{reference['kind']}/{reference['name']}"
+    manager: str = (metadata.get("labels") or {}).get("app.kubernetes.io/managed-by") or ""
+    return manager if "operator" in manager.lower() else ""
+
+
+def _is_rolled_out(kind: str, obj: Mapping[str, Any]) -> bool:
+    """Return whether a rollout is complete, as kubectl rollout status has it (k8s.io/kubectl, rollout_status.go)."""
+    status, desired = obj.get("status") or {}, (obj.get("spec") or {}).get("replicas", 1)
+    if (status.get("observedGeneration") or 0) < (obj["metadata"].get("generation") or 0):
+        return False
+
+    def count(name: str) -> int:
+        return status.get(name) or 0
+
+    if kind == "Deployment":
+        updated = count("updatedReplicas")
+        return bool(updated >= desired and count("replicas") <= updated <= count("availableReplicas"))
+    if kind == "StatefulSet":
+        return bool(count("readyReplicas") >= desired and status.get("updateRevision") == status.get("currentRevision"))
+    wanted = count("desiredNumberScheduled")
+    return count("updatedNumberScheduled") >= wanted and count("numberAvailable") >= wanted
+
+
+def _describe_trouble(obj: Mapping[str, Any]) -> str:
+    failure = conditions_of(obj).get("ReplicaFailure", NO_CONDITION)
+    return failure.message if failure.status == "True" else ""
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    """Return the moment in an annotation; None for what is none: anybody may have written it."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return None
 
 
 def _count_allowed(max_unavailable: int | str | None, desired: int) -> int:
-    """Return how many pods may be down: a number or a percentage, rounded down, but never none."""
+    """Return how many pods may be down: a number or a percentage, rounded down."""
     if isinstance(max_unavailable, str) and max_unavailable.endswith("%"):
-        return max(1, desired * int(max_unavailable[:-1]) // 100)
-    return max(1, int(max_unavailable or 0))
+        return desired * int(max_unavailable[:-1]) // 100
+    return int(max_unavailable or 0)

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ._client.cluster import Cluster
 from ._errors import ApiError
+from ._facts import MAX_SINGLE_READS
 from ._node_model import (
     BudgetFacts,
     NodeFacts,
@@ -55,9 +58,11 @@ def read_pods_by_node(cluster: Cluster) -> dict[str, list[NodePod]]:
     return found
 
 
-def read_budgets(cluster: Cluster) -> list[BudgetFacts]:
-    """Return all PodDisruptionBudgets."""
-    return [budget_facts(b) for b in cluster.list("PodDisruptionBudget")]
+def read_budgets(cluster: Cluster, namespaces: Collection[str] | None = None) -> list[BudgetFacts]:
+    """Return the PodDisruptionBudgets in ``namespaces``, or in all; of many namespaces, those of all are read."""
+    few = namespaces is not None and len(namespaces) <= MAX_SINGLE_READS
+    scopes: list[str | None] = list(namespaces or ()) if few else [None]
+    return [budget_facts(b) for scope in scopes for b in cluster.list("PodDisruptionBudget", scope)]
 
 
 def read_machine_pools(cluster: Cluster) -> list[PoolFacts]:

@@ -206,6 +206,11 @@ class BudgetFacts:
         return f"{self.namespace}/{self.name}"
 
     @property
+    def never_allows(self) -> bool:
+        """Whether all pods must be healthy, so that none may ever go."""
+        return self.desired >= self.expected > 0
+
+    @property
     def is_satisfied(self) -> bool:
         return self.healthy >= self.desired
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -110,12 +110,12 @@ class Run:
 
         retry(attempt, clock=self.clock, waiting_for="the record of the run to be written")
 
-    def note(self, namespaces: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the progress in the namespaces: at first, and then every few seconds at most."""
+    def note(self, read: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """Keep the progress in the namespaces that ``read`` finds out: at first, and then every few seconds at most."""
         now = self.clock.monotonic()
         if self._noted_at is not None and now - self._noted_at < NOTE_SECONDS:
             return
-        record = replace(self.record, namespaces=merge_namespaces(self.earlier, namespaces))
+        record = replace(self.record, namespaces=merge_namespaces(self.earlier, read()))
         if record != self.record:
             self.save(record)
         self._noted_at = now

@@ -10,14 +10,20 @@ short_description: Renew the pods that hold a service account token from before 
 version_added: 0.1.0
 author: The bound_tokens.openshift contributors (@bound-tokens)
 description:
-  - Evicts pods namespace by namespace, and goes on to the next namespace only when the pods of the one before are gone
-    and their owners have as many Ready pods as they had.
+  - Renews pods namespace by namespace, and goes on to the next namespace only when the pods of the one before are gone
+    and their owners have as many Ready pods as they had; in namespaces of the platform, while no ClusterOperator is
+    degraded that was not degraded before.
   - Renews only pods that hold a service account token and started before a moment, by default the end of the last
     rollout of the kube-apiservers. A second run finds nothing to do.
   - The order is platform operators, operands, ingress and monitoring, user namespaces, and at last the namespace that
     the automation itself runs in, as its service account tells or else the pod that it runs in.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
-    Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not.
+    Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not. Those of a StatefulSet go in its
+    own order, the highest ordinal first.
+  - Owners that were not whole when their namespace was begun need not be so at its end; they owe the pods that were Ready.
+  - While the pods that went can't be created anew, as with a quota that is used up, no more go in their namespace. A pod that
+    does not go because of its finalizers, or whatever else stands still for O(wait_timeout), ends the run and is named.
+  - Pods that appear meanwhile are left alone. Namespaces that are being deleted are left alone, too.
   - Pods on nodes that the run O(run_id) has restarted since are left alone; their kubelets have fetched new tokens for them.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
     create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
@@ -51,6 +57,19 @@ options:
     type: list
     elements: str
     default: []
+  namespace_selectors:
+    description:
+      - Labels that the namespaces must have, such as C(team=a), C(team!=b) or C(team in (a,b)), of those that
+        O(namespaces) names.
+    type: list
+    elements: str
+    default: []
+  label_selectors:
+    description:
+      - Labels that the pods must have, such as C(app=web). The other pods of an owner count for how many may be down.
+    type: list
+    elements: str
+    default: []
   started_before:
     description:
       - Renew the pods that started at this moment or before, in ISO 8601, without a zone in UTC.
@@ -62,9 +81,44 @@ options:
     description:
       - V(evict) honours disruption budgets; what one forbids is tried again until O(wait_timeout).
       - V(delete) ignores disruption budgets.
+      - V(rollout) changes the template of each Deployment, StatefulSet and DaemonSet once, as C(kubectl rollout restart)
+        does, which then replaces its pods by its own strategy, past disruption budgets. It is done when the rollout is
+        complete and no old pod is left. A rollout that was asked for since O(started_before) is not asked for again.
+      - V(auto) evicts, but rolls out what an eviction would leave without a Ready pod (a single replica) or what no
+        eviction is ever granted for (a budget that all pods must be healthy for, or several budgets), where the rollout brings
+        the new pod before the old one goes (C(maxSurge) without C(maxUnavailable)).
+      - With V(rollout) and V(auto), the pods of all others are evicted, with the reason in RV(pods[].method_reason) -
+        those in namespaces of the platform (C(openshift-*), C(kube-*)) and of owners that an operator keeps (an owner of
+        their own, or a label C(app.kubernetes.io/managed-by) that names an operator), since it may put the template back;
+        paused ones, those that update C(OnDelete) or with a C(partition), those of which not all pods are Ready and
+        asked for; and kinds without rollouts.
+      - A rollout that has begun goes on while one of the kube-apiservers runs.
       - Defaults to V(evict), with O(all=true) to V(delete).
     type: str
-    choices: [evict, delete]
+    choices: [evict, delete, rollout, auto]
+  pace:
+    description:
+      - With V(owner), never more pods of an owner are down at once than its own strategy allows.
+      - With V(none), all pods of a namespace go at once, as far as disruption budgets (with O(method=evict)) and
+        O(max_pods) let them. Rollouts keep their owner's pace.
+    type: str
+    choices: [owner, none]
+    default: owner
+  max_namespaces:
+    description:
+      - How many namespaces may be under way at once. They are always of one part of the cluster, see
+        RV(namespaces[].tier); the next part begins when the one before is done.
+    type: int
+    default: 1
+  max_pods:
+    description:
+      - How many pods may be down at once because of this task, over all namespaces. A rollout counts as what its owner
+        may take down. Without it, the pace of the owners and O(max_namespaces) are the only limits.
+    type: int
+  canary_namespace:
+    description:
+      - A namespace of those asked for that is renewed first and alone. Nothing else is touched unless it is done.
+    type: str
   all:
     description:
       - Whether to renew all pods but static ones, whether they hold a token or not, finished ones too. Pods without a
@@ -86,7 +140,7 @@ options:
     default: true
   terminate_grace_period:
     description:
-      - How many seconds each pod gets to end. Defaults to what the pod itself asks for.
+      - How many seconds each pod gets to end. Defaults to what the pod itself asks for. Rollouts do not take it.
     type: int
   wait_timeout:
     description:
@@ -97,7 +151,8 @@ options:
     default: 600
   wait_sleep:
     description:
-      - Seconds between two looks at the namespace.
+      - Seconds between two looks at the namespaces under way, at most. Where pods may be watched, the next look comes with the
+        next change.
     type: int
     default: 2
 """
@@ -113,10 +168,22 @@ EXAMPLES = r"""
   check_mode: true
   register: plan
 
+- name: Renew the web pods of all namespaces of a team
+  bound_tokens.openshift.pod_restart:
+    namespace_selectors: [team=a]
+    label_selectors: [app=web]
+
 - name: Renew the pods that started before a moment
   bound_tokens.openshift.pod_restart:
     namespaces: [web]
     started_before: "2026-11-22T08:02:31Z"
+
+- name: Renew without taking single replicas down, three namespaces at a time, a harmless one first
+  bound_tokens.openshift.pod_restart:
+    method: auto
+    max_namespaces: 3
+    max_pods: 20
+    canary_namespace: sandbox
 
 - name: Delete every pod, as OpenShift's documentation does
   bound_tokens.openshift.pod_restart:
@@ -155,16 +222,26 @@ namespaces:
       description: How many of them have been renewed; 0 in check mode.
       type: int
       sample: 3
+    methods:
+      description: How many pods go by each method - V(evict), V(delete), V(rollout).
+      type: dict
+      sample: {"evict": 1, "rollout": 2}
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion).
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion), V(NamespaceTerminating).
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:
       description: How long it took; null in check mode and where nothing was done.
       type: float
       sample: 12.4
+    estimated_seconds:
+      description:
+        - In check mode, how long it may take, by how long the present pods took from their start until they were Ready and
+          how many of an owner may be down at once. How long they take to end is not known. Otherwise null.
+      type: int
+      sample: 40
 pods:
   description: The pods that the plan renews, and those left alone that a person must look at.
   returned: success, and on failure once the plan was made
@@ -191,6 +268,17 @@ pods:
       description: When it started; null when it has not.
       type: str
       sample: "2026-11-20T17:20:05Z"
+    method:
+      description: How it goes - V(evict), V(delete) or V(rollout); null when it is left alone.
+      type: str
+      sample: evict
+    method_reason:
+      description:
+        - Why it goes by that method, where the task left it open - V(SingleReplica) and V(Budget) for a rollout, V(Platform),
+          V(Operator), V(Paused), V(OnDelete), V(Partition), V(NotWhole), V(NoRollout) for an eviction in its place. Otherwise
+          null.
+      type: str
+      sample: Paused
     outcome:
       description:
         - V(planned) when nothing has been tried yet, V(renewed) when the pod is gone or was told to go, V(blocked) when
@@ -204,6 +292,31 @@ pods:
           the last look. Otherwise null.
       type: str
       sample: NoOwner
+findings:
+  description:
+    - In check mode, what to know before the pods are renewed, above all what will hold it up. Empty in a real run.
+  returned: success, and on failure once the plan was made
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Name of the namespace.
+      type: str
+      sample: web
+    check:
+      description:
+        - V(Budget) and V(Budgets) for disruption budgets that let no pod go; V(Paused), V(OnDelete), V(Partition),
+          V(Operator), V(NoRollout) for owners whose pods are evicted though a rollout was asked for;
+          V(NotWhole) for owners of which not all pods are Ready and asked for;
+          V(SingleReplica) for those that will be down for a while; V(Finalizers); V(NamespaceTerminating).
+      type: str
+      sample: Budget
+    message:
+      description: What it is.
+      type: str
+      sample: >-
+        web: budget web never lets a pod of ReplicaSet/web-7d9f8c6b5 go: 2 of 2 are healthy, 2 must be; have more replicas,
+        or change it.
 summary:
   description: The sums.
   returned: success, and on failure once the plan was made
@@ -229,6 +342,10 @@ summary:
       description: How many namespaces have pods to renew.
       type: int
       sample: 1
+    estimated_seconds:
+      description: In check mode, how long all of it may take; otherwise null.
+      type: int
+      sample: 40
 """
 
 from collections.abc import Mapping
@@ -269,8 +386,14 @@ def main() -> None:
             **RUN_ARG_SPEC,
             "namespaces": {"type": "list", "elements": "str", "default": ["*"]},
             "exclude_namespaces": {"type": "list", "elements": "str", "default": []},
+            "namespace_selectors": {"type": "list", "elements": "str", "default": []},
+            "label_selectors": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},
-            "method": {"type": "str", "choices": ["evict", "delete"]},
+            "method": {"type": "str", "choices": ["evict", "delete", "rollout", "auto"]},
+            "pace": {"type": "str", "choices": ["owner", "none"], "default": "owner"},
+            "max_namespaces": {"type": "int", "default": 1},
+            "max_pods": {"type": "int"},
+            "canary_namespace": {"type": "str"},
             "all": {"type": "bool", "default": False},
             "allow_disruption": {"type": "bool", "default": False},
             "require_rollout": {"type": "bool", "default": True},

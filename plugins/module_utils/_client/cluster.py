@@ -147,14 +147,22 @@ class Cluster:
         return None
 
     def await_change(
-        self, kind: str, *, known_version: str, timeout: float, label_selector: str = "", field_selector: str = ""
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        known_version: str,
+        timeout: float,
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> None:
         """Return as soon as any object of the selection has changed since ``known_version``, or ``timeout`` is over (seconds).
 
         What has changed is for the next read to tell. A watch that breaks or is refused is an ApiError.
         """
         query = {**_selectors(label_selector, field_selector), "resourceVersion": known_version}
-        with closing(self._watch(describe_target(kind), build_path(kind, None, None), query, timeout)) as events:
+        target, path = describe_target(kind, None, namespace), build_path(kind, None, namespace)
+        with closing(self._watch(target, path, query, timeout)) as events:
             next(events, None)
 
     def _watch(

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, str, str, bool]] = {
     "CloudCredential": ("operator.openshift.io", "v1", "cloudcredentials", False),
     "MachineConfigPool": ("machineconfiguration.openshift.io", "v1", "machineconfigpools", False),
     "ConfigMap": ("", "v1", "configmaps", True),
+    "Event": ("", "v1", "events", True),
     "Namespace": ("", "v1", "namespaces", False),
     "PersistentVolume": ("", "v1", "persistentvolumes", False),
     "Node": ("", "v1", "nodes", False),

@@ -18,7 +18,7 @@ from .._node_model import NodePod
 from .._parallel import side_by_side
 from .._plan.drain import DrainOptions, describe_left, needs_pace
 from .._plan.pods import awaited_owners, choose_next, find_whole, raise_baseline
-from .pods import POD_STATUSES
+from .renewal import POD_STATUSES
 
 #: Seconds between two lines about a pod that may not go.
 REMINDER = 30.0
@@ -77,7 +77,7 @@ class Drainer:
         def read(namespace: str) -> None:
             pods.update({p.uid: p for p in read_pods(self.cluster, [namespace])[namespace]})
             wanted = awaited_owners(t for t in paced if t.namespace == namespace).values()
-            owners.update(read_owners(self.cluster, namespace, wanted))
+            owners.update(read_owners(self.cluster, [namespace], wanted))
 
         side_by_side([partial(read, namespace) for namespace in sorted({t.namespace for t in paced})])
         return list(pods.values()), owners

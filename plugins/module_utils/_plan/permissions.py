@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from .._model import Permission, Probe
 
@@ -59,11 +59,18 @@ RESTART = (
 )
 
 
-def renewal_permission(method: str, namespace: str) -> Permission:
-    """Return what renewing pods in ``namespace`` needs; an empty one stands for all."""
+def renewal_permission(method: str, namespace: str, kind: str = "") -> Permission:
+    """Return what renewing pods in ``namespace`` needs; an empty one stands for all. ``kind`` is what a rollout restarts."""
+    if method == "rollout":
+        return Permission(verb="patch", group="apps", resource=f"{kind.lower()}s", namespace=namespace)
     if method == "delete":
         return Permission(verb="delete", group="", resource="pods", namespace=namespace)
     return Permission(verb="create", group="", resource="pods", subresource="eviction", namespace=namespace)
+
+
+def renewal_permissions(namespace: str, deeds: Iterable[tuple[str, str]]) -> list[Permission]:
+    """Return what ``deeds`` in ``namespace`` need, as methods and the kinds that rollouts restart (empty for none)."""
+    return list(dict.fromkeys(renewal_permission(method, namespace, kind) for method, kind in deeds))
 
 
 def run_permissions(namespace: str) -> tuple[Permission, ...]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Outcome, Owner, OwnerFacts, PodFacts, parse_time
+from .._model import Condition, NamespaceFacts, Outcome, Owner, OwnerFacts, PodFacts, parse_time
+from .._node_model import BudgetFacts, matches
 from .holders import find_exemption, has_started_after
+from .pod_ways import Way, choose_way
 
 #: So many names are shown in a sentence before the rest is only counted.
 MAX_NAMES = 5
@@ -80,12 +82,21 @@ class PodDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalRequest:
-    """What the task asks for. ``method`` is evict or delete; ``everything`` is the option ``all``."""
+    """What the task asks for. ``method`` is evict, delete, rollout or auto; ``everything`` is the option ``all``.
+
+    The selectors are label selectors as the API takes them, of namespaces and of pods; empty ones select all.
+    """
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    namespace_selector: str = ""
+    pod_selector: str = ""
     started_before: datetime | None = None
     method: str = "evict"
+    keeps_pace: bool = True
+    max_namespaces: int = 1
+    max_pods: int | None = None
+    canary: str | None = None
     everything: bool = False
     grace_period: int | None = None
     requires_rollout: bool = True
@@ -102,6 +113,7 @@ class NamespaceRank:
 
     name: str
     tier: Tier
+    is_terminating: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +122,7 @@ class NamespacePlan:
 
     ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
     alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made.
+    ``ways`` tells how the pods of each owner go, by its UID, ``otherwise`` of all others.
     """
 
     rank: NamespaceRank
@@ -117,6 +130,26 @@ class NamespacePlan:
     reported: tuple[tuple[PodFacts, str], ...] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     ready_before: Mapping[str, int] = field(default_factory=dict)
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    otherwise: Way = field(default_factory=lambda: Way(method="evict"))
+
+    def way_of(self, pod: PodFacts) -> Way:
+        return self.ways.get(pod.owner.uid, self.otherwise) if pod.owner else self.otherwise
+
+    @property
+    def deeds(self) -> set[tuple[str, str]]:
+        """Each method that is used, and with a rollout the kind that it restarts."""
+        ways = [self.way_of(t) for t in self.targets]
+        return {(w.method, w.keeper.kind if w.keeper else "") for w in ways}
+
+    def count_methods(self) -> dict[str, int]:
+        """Return how many pods go by each method."""
+        return dict(sorted(Counter(self.way_of(t).method for t in self.targets).items()))
+
+    @property
+    def keepers(self) -> dict[str, Owner]:
+        """What rollouts restart, by UID."""
+        return {w.keeper.uid: w.keeper for w in self.ways.values() if w.keeper}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +176,20 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
             "With require_rollout set to false the cluster is not asked which pods are old; set started_before to the "
             "moment up to which pods must have started to be renewed, such as 2026-11-22T08:02:31Z."
         )
+    for name in ("max_namespaces", "max_pods"):
+        if params[name] is not None and params[name] < 1:
+            raise InvalidOption(f"The option {name} is {params[name]}; give 1 or more.")
     return RenewalRequest(
         include=tuple(params["namespaces"]),
         exclude=tuple(params["exclude_namespaces"]),
+        namespace_selector=",".join(params["namespace_selectors"]),
+        pod_selector=",".join(params["label_selectors"]),
         started_before=_parse_started_before(params["started_before"]),
         method=params["method"] or ("delete" if everything else "evict"),
+        keeps_pace=params["pace"] == "owner",
+        max_namespaces=params["max_namespaces"],
+        max_pods=params["max_pods"],
+        canary=params["canary_namespace"] or None,
         everything=everything,
         grace_period=grace_period,
         requires_rollout=params["require_rollout"],
@@ -165,27 +207,58 @@ def _parse_started_before(text: str | None) -> datetime | None:
 
 
 def order_namespaces(
-    names: Iterable[str], include: Sequence[str], exclude: Sequence[str], own_namespace: str | None
+    namespaces: Iterable[NamespaceFacts], request: RenewalRequest, own_namespace: str | None
 ) -> list[NamespaceRank]:
-    """Return those of ``names`` that the globs select, in the order in which they are renewed.
+    """Return those of ``namespaces`` that the globs select, in the order in which they are renewed.
 
-    ``own_namespace`` is the one that the automation runs in. Raises CollectionError for a namespace that is asked for
-    by its name and is not among ``names``.
+    ``namespaces`` have the labels asked for; ``own_namespace`` is the one that the automation runs in. Raises
+    CollectionError for a namespace that is asked for by its name and is not among them.
     """
-    known = set(names)
-    missing = sorted(p for p in include if not _is_glob(p) and p not in known)
+    known = {n.name: n for n in namespaces}
+    missing = sorted(p for p in request.include if not _is_glob(p) and p not in known)
     if missing:
+        labels = f" with the labels {request.namespace_selector}" if request.namespace_selector else ""
         raise CollectionError(
-            f"Could not find the namespace{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
-            "check the names in the option namespaces."
+            f"Could not find the namespace{'s' if len(missing) > 1 else ''} {', '.join(missing)}{labels}; "
+            f"check the names in the option namespaces{' and namespace_selectors' if labels else ''}."
         )
     order = list(Tier)
     ranks = [
-        NamespaceRank(name=n, tier=Tier.OWN if n == own_namespace else _tier_of(n))
-        for n in known
-        if _fits(n, include) and not _fits(n, exclude)
+        NamespaceRank(
+            name=n.name, tier=Tier.OWN if n.name == own_namespace else _tier_of(n.name), is_terminating=n.is_terminating
+        )
+        for n in known.values()
+        if _fits(n.name, request.include) and not _fits(n.name, request.exclude)
     ]
-    return sorted(ranks, key=lambda r: (order.index(r.tier), r.name))
+    if request.canary and request.canary not in (r.name for r in ranks):
+        raise CollectionError(
+            f"Could not begin with the namespace {request.canary}: it is not among those that are to be renewed; "
+            "check the option canary_namespace."
+        )
+    return sorted(ranks, key=lambda r: (r.name != request.canary, order.index(r.tier), r.name))
+
+
+def plan_waves(plans: Iterable[NamespacePlan], request: RenewalRequest) -> list[list[NamespacePlan]]:
+    """Return those of ``plans`` that have pods to renew, in groups that are renewed one after the other.
+
+    Namespaces of one group may overlap; they are of one tier. The canary is alone.
+    """
+    waves: list[list[NamespacePlan]] = []
+    for plan in plans:
+        if not plan.targets:
+            continue
+        before = waves[-1][-1].rank if waves else None
+        overlaps = request.max_namespaces > 1 and before is not None and before.name != request.canary
+        if overlaps and before is not None and before.tier is plan.rank.tier:
+            waves[-1].append(plan)
+        else:
+            waves.append([plan])
+    return waves
+
+
+def name_namespaces(names: Sequence[str]) -> str:
+    """Return the names for a sentence."""
+    return f"namespace{'s' if len(names) > 1 else ''} {shorten(names, ', ')}"
 
 
 def _is_glob(pattern: str) -> bool:
@@ -243,16 +316,63 @@ def plan_namespace(
     started_before: datetime | None,
     everything: bool,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
+    method: str = "evict",
 ) -> NamespacePlan:
-    """Return what is done with ``pods``, all those of one namespace; see judge_pod for the rest."""
+    """Return what is done with ``pods``, all those of one namespace that are asked for; see judge_pod for the rest.
+
+    A namespace that is being deleted loses its pods anyway, and none could be created in it.
+    """
+    if rank.is_terminating:
+        return NamespacePlan(rank=rank, left={"NamespaceTerminating": len(pods)} if pods else {})
     decisions = [(p, judge_pod(p, started_before, everything, restarted)) for p in pods]
     return NamespacePlan(
         rank=rank,
+        otherwise=Way(method="delete" if method == "delete" else "evict"),
         targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),
         reported=tuple((p, d.reason) for p, d in decisions if d.is_reported),
         left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),
         ready_before=count_ready(pods),
     )
+
+
+def choose_ways(
+    plan: NamespacePlan, request: RenewalRequest, owners: Mapping[str, OwnerFacts], budgets: Sequence[BudgetFacts]
+) -> NamespacePlan:
+    """Return ``plan`` with the way in which the pods of each of ``owners``, by UID, go."""
+    namespace = plan.rank.name
+    ways = {
+        uid: choose_way(
+            request.method,
+            owners[uid],
+            ready=plan.ready_before.get(uid, 0),
+            is_platform=is_platform(namespace),
+            budgets=find_budgets(budgets, namespace, owners[uid]),
+        )
+        for uid in awaited_owners(plan.targets)
+        if uid in owners
+    }
+    return replace(plan, ways=ways)
+
+
+def find_budgets(budgets: Iterable[BudgetFacts], namespace: str, owner: OwnerFacts) -> list[BudgetFacts]:
+    """Return those of ``budgets`` that cover the pods of ``owner``, which is in ``namespace``."""
+    return [b for b in budgets if b.namespace == namespace and matches(b.selector, owner.labels)]
+
+
+def is_platform(namespace: str) -> bool:
+    """Return whether OpenShift or Kubernetes itself keeps what is in a namespace."""
+    return _fits(namespace, ("openshift-*", "kube-*"))
+
+
+def describe_degraded(before: Mapping[str, Condition | None], now: Mapping[str, Condition | None]) -> str:
+    """Return which ClusterOperators are degraded that were not ``before``, and why; empty for none."""
+
+    def find(operators: Mapping[str, Condition | None]) -> dict[str, str]:
+        return {name: c.message or c.reason for name, c in operators.items() if c and c.status == "True"}
+
+    known = find(before)
+    found = [f"{name} ({words.rstrip('.')})" for name, words in find(now).items() if name not in known]
+    return f"ClusterOperators have become degraded since the start: {shorten(found)}." if found else ""
 
 
 def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
@@ -307,30 +427,92 @@ def choose_next(
     owners: Mapping[str, OwnerFacts],
     ready_before: Mapping[str, int],
     not_now: Collection[str] = (),
+    *,
+    keeps_pace: bool = True,
 ) -> list[PodFacts]:
-    """Return those of ``targets`` that may go now, except the UIDs in ``not_now``.
+    """Return those of ``targets`` that may go now, except the UIDs in ``not_now``, in the order in which they go.
 
     ``pods`` and ``owners`` are as they are now. A pod that is not Ready serves nobody and may go at any time, a Ready
-    one only while fewer pods of its owner are down than its owner allows.
+    one only while fewer pods of its owner are down than its owner allows; those of a StatefulSet one after the other, the
+    highest ordinal first, as it would itself. Without ``keeps_pace`` all may go.
     """
     present = {p.uid: p for p in pods}
     ready = count_ready(present.values())
     awaited = awaited_owners(present.values())
     room: dict[str, int] = {}
+    begun: set[str] = set()
     chosen = []
-    for pod in (present[t.uid] for t in targets if t.uid in present):
+    for pod in sorted((present[t.uid] for t in targets if t.uid in present), key=_turn):
+        uid = pod.owner.uid if pod.owner else ""
+        has_turn = not (_is_ordered(pod) and uid in begun)
+        begun.add(uid)
         if pod.is_terminating or pod.uid in not_now:
             continue
-        if pod.is_ready and pod.owner and pod.owner.uid in awaited:
-            uid = pod.owner.uid
+        if keeps_pace and pod.is_ready and uid in awaited:
             if uid not in room:
-                down = max(0, count_expected(uid, owners, ready_before) - ready.get(uid, 0))
-                room[uid] = owners.get(uid, OwnerFacts()).allowance - down
-            if room[uid] < 1:
+                room[uid] = owners.get(uid, OwnerFacts()).allowance - _count_missing(uid, ready, owners, ready_before)
+            if room[uid] < 1 or not has_turn:
                 continue
             room[uid] -= 1
         chosen.append(pod)
     return chosen
+
+
+def find_uncreated(targets: Iterable[PodFacts], pods: Iterable[PodFacts], owners: Mapping[str, OwnerFacts]) -> bool:
+    """Return whether an owner of ``targets`` has fewer pods than it wants, be they Ready or not, and does not say why."""
+    present = Counter(p.owner.uid for p in pods if p.owner)
+    known = {uid: owners[uid] for uid in awaited_owners(targets) if uid in owners}
+    return any(not o.trouble and present[uid] < (o.desired or 0) for uid, o in known.items())
+
+
+def has_trouble(
+    targets: Iterable[PodFacts],
+    pods: Iterable[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    ready_before: Mapping[str, int],
+) -> bool:
+    """Return whether an owner of ``targets`` lacks Ready pods and can't create any, as with a quota that is used up.
+
+    The next pods of its namespace would fare the same.
+    """
+    ready = count_ready(pods)
+    return any(
+        uid in owners and owners[uid].trouble and _count_missing(uid, ready, owners, ready_before)
+        for uid in awaited_owners(targets)
+    )
+
+
+def _is_ordered(pod: PodFacts) -> bool:
+    return pod.owner is not None and (pod.owner.group, pod.owner.kind) == ("apps", "StatefulSet")
+
+
+def _turn(pod: PodFacts) -> int:
+    """Return what to sort pods by: those of StatefulSets by ordinal, the highest first, all others as they come."""
+    ordinal = pod.name.rpartition("-")[2]
+    return -int(ordinal) if _is_ordered(pod) and ordinal.isdigit() else 0
+
+
+def _count_missing(
+    uid: str, ready: Mapping[str, int], owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]
+) -> int:
+    return max(0, count_expected(uid, owners, ready_before) - ready.get(uid, 0))
+
+
+def count_down(
+    plan: NamespacePlan,
+    pods: Sequence[PodFacts],
+    owners: Mapping[str, OwnerFacts],
+    ready_before: Mapping[str, int],
+    restarted: Collection[str],
+) -> int:
+    """Return how many pods of a namespace are down because of us: Ready ones that an owner lacks, pods on their way out
+    that no owner is waited for, and what the rollouts of ``restarted``, by UID, may take down while they run."""
+    ready, awaited = count_ready(pods), awaited_owners(plan.targets)
+    rolling = {uid for uid in restarted if uid in owners and not owners[uid].is_rolled_out}
+    missing = (_count_missing(uid, ready, owners, ready_before) for uid in awaited if uid not in rolling)
+    targets = {t.uid for t in plan.targets}
+    lonely = (p for p in pods if p.uid in targets and p.is_terminating and (not p.owner or p.owner.uid not in awaited))
+    return sum(missing) + sum(1 for _pod in lonely) + sum(owners[uid].allowance for uid in rolling)
 
 
 def judge_renewal(
@@ -339,29 +521,38 @@ def judge_renewal(
     owners: Mapping[str, OwnerFacts],
     ready_before: Mapping[str, int],
     blocked: Mapping[str, str] | None = None,
+    keepers: Iterable[Owner] = (),
 ) -> RenewalVerdict:
     """Return DONE when no pod of ``targets`` exists any more and every owner has its Ready pods again.
 
     Pods are told apart by UID, since a StatefulSet's new pod has the old one's name. ``blocked`` holds the server's
-    words for the UIDs that it would not let go.
+    words for the UIDs that it would not let go. The rollouts of ``keepers`` must be complete, too.
     """
-    wanted = {t.uid for t in targets}
+    wanted, ready = {t.uid for t in targets}, count_ready(pods)
+    unwell = {
+        uid: f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods{_describe_trouble(uid, owners)}"
+        for uid, owner in awaited_owners(targets).items()
+        if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
+    }
     remaining = [p for p in pods if p.uid in wanted]
     if remaining:
         shown = [_describe_remaining(p, (blocked or {}).get(p.uid)) for p in remaining]
-        return RenewalVerdict(
-            outcome=Outcome.WAITING,
-            reason="PodsRemain",
-            message=f"{len(remaining)} of {len(targets)} pods are still there: {_shorten(shown)}.",
-        )
-    ready = count_ready(pods)
-    unwell = [
-        f"{owner} has {ready.get(uid, 0)} of {expected} Ready pods"
-        for uid, owner in awaited_owners(targets).items()
-        if ready.get(uid, 0) < (expected := count_expected(uid, owners, ready_before))
-    ]
+        message = f"{len(remaining)} of {len(targets)} pods are still there: {shorten(shown)}."
+        stuck = [words for uid, words in unwell.items() if uid in owners and owners[uid].trouble]
+        if stuck:
+            message += f" No more go while {shorten(stuck)}."
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="PodsRemain", message=message)
     if unwell:
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{_shorten(unwell)}.")
+        return RenewalVerdict(
+            outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(list(unwell.values()))}."
+        )
+    rolling = [
+        f"{k} is still rolling out{_describe_trouble(k.uid, owners)}"
+        for k in keepers
+        if k.uid in owners and not owners[k.uid].is_rolled_out
+    ]
+    if rolling:
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{shorten(rolling)}.")
     return RenewalVerdict(
         outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced."
     )
@@ -390,12 +581,19 @@ def note_progress(best: Progress, targets: Sequence[PodFacts], pods: Sequence[Po
     return Progress(gone=best.gone, ready=dict(Counter(best.ready) | Counter(ready)))
 
 
+def _describe_trouble(uid: str, owners: Mapping[str, OwnerFacts]) -> str:
+    words = owners[uid].trouble.rstrip(".") if uid in owners else ""
+    return f" ({words})" if words else ""
+
+
 def _describe_remaining(pod: PodFacts, words: str | None) -> str:
     if pod.is_terminating:
-        return f"{pod.name} (terminating)"
+        held = f", held by its finalizers {', '.join(pod.finalizers)}" if pod.finalizers else ""
+        return f"{pod.name} (terminating{held})"
     return f"{pod.name} ({words.rstrip('.')})" if words else pod.name
 
 
-def _shorten(items: Sequence[str]) -> str:
+def shorten(items: Sequence[str], separator: str = "; ") -> str:
+    """Return the first of ``items`` and how many more there are."""
     rest = len(items) - MAX_NAMES
-    return "; ".join(items[:MAX_NAMES]) + (f"; and {rest} more" if rest > 0 else "")
+    return separator.join(items[:MAX_NAMES]) + (f"{separator}and {rest} more" if rest > 0 else "")

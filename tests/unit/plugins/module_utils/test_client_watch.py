@@ -131,3 +131,29 @@ def test_a_server_that_says_nothing_is_not_believed_for_long(server, monkeypatch
 def test_nothing_is_sent_before_the_first_look(server):
     Cluster(ConnectionOptions(host=f"http://127.0.0.1:{server.server_port}", api_key="not-a-real-one"))
     assert server.asked == []
+
+
+@pytest.mark.parametrize(("namespace", "path"), [(None, "/api/v1/pods"), ("web", "/api/v1/namespaces/web/pods")])
+def test_any_change_of_a_selection_ends_the_wait(server, namespace, path):
+    server.script = [event("MODIFIED", "8"), 5.0]
+    cluster = Cluster(ConnectionOptions(host=f"http://127.0.0.1:{server.server_port}", api_key="not-a-real-one"))
+    begin = time.monotonic()
+    cluster.await_change("Pod", namespace, known_version="7", timeout=9.5, label_selector="app=web")
+    assert time.monotonic() - begin < 4
+    asked = urlsplit(server.asked[0])
+    assert asked.path == path
+    assert parse_qs(asked.query) == {
+        "labelSelector": ["app=web"],
+        "watch": ["true"],
+        "timeoutSeconds": ["10"],
+        "resourceVersion": ["7"],
+    }
+
+
+def test_a_refused_watch_is_an_error_and_one_without_events_is_none(server):
+    server.script = status(403, "Forbidden")
+    cluster = Cluster(ConnectionOptions(host=f"http://127.0.0.1:{server.server_port}", api_key="not-a-real-one"))
+    with pytest.raises(ApiError, match="Could not watch pods in namespace web"):
+        cluster.await_change("Pod", "web", known_version="7", timeout=1)
+    server.script = []
+    cluster.await_change("Pod", "web", known_version="7", timeout=1)

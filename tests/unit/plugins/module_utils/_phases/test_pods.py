@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ PODS = yaml.safe_load((FIXTURES / "pods.yml").read_text())
 OWNERS = yaml.safe_load((FIXTURES / "pod_owners.yml").read_text())
 ROLLOUT = yaml.safe_load((FIXTURES / "rollout_complete.yml").read_text())
 FINISHED = "2026-11-22T08:02:31Z"
+NOW = "2026-11-22T09:00:00Z"
 BEFORE, AFTER = "2026-11-22T08:02:30Z", "2026-11-22T08:02:32Z"
 BUDGET = (
     "Cannot evict pod as it would violate the pod's disruption budget. "
@@ -65,6 +68,12 @@ class FakeCluster:
         self.never_gone = set()  # names of pods that keep terminating
         self.lowest = {}  # owner name -> fewest Ready pods ever seen
         self.uids = (f"uid-{n}" for n in itertools.count())
+        self.can_watch = False
+        self.lists = []  # (seconds, kind, namespace)
+        self.frozen = set()  # names of Deployments that do not roll out
+        self.uncreated = set()  # names of owners that create no pods any more
+        self.events = {}  # uid of an owner -> why it can't create pods; None for who may not read them
+        self.highest = {}  # namespace -> most pods ever on their way out at once
 
     # what a test prepares
 
@@ -83,6 +92,8 @@ class FakeCluster:
         if deployment:
             keeper = copy.deepcopy(OWNERS["deployment"])
             keeper["metadata"].update(name=deployment, namespace=namespace, uid=next(self.uids))
+            keeper["spec"]["replicas"] = replicas
+            keeper["status"].update(dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), replicas))
             self.objects["Deployment"].append(keeper)
             reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment, "controller": True}
             owner["metadata"]["ownerReferences"] = [{**reference, "uid": keeper["metadata"]["uid"]}]
@@ -112,6 +123,12 @@ class FakeCluster:
     # what the controllers and kubelets do
 
     def control(self):
+        for deployment in self.objects["Deployment"]:
+            if deployment["metadata"]["name"] not in self.frozen:
+                self.roll(deployment)
+        for kind in ("StatefulSet", "DaemonSet"):
+            for owner in self.objects[kind]:
+                self.roll_in_place(owner)
         for pod in self.objects["Pod"]:
             owner = (pod["metadata"].get("ownerReferences") or [{}])[0].get("name")
             if pod["status"]["startTime"] == AFTER and owner not in self.never_ready:
@@ -122,15 +139,76 @@ class FakeCluster:
                 self.replace(pod)
         self.witness()
 
+    def pods_of(self, owner):
+        uid = owner["metadata"]["uid"]
+        return [p for p in self.objects["Pod"] if (p["metadata"].get("ownerReferences") or [{}])[0].get("uid") == uid]
+
+    def roll(self, deployment):
+        """One new pod more and, once it is Ready, one old pod less, at each step."""
+        metadata, status = deployment["metadata"], deployment["status"]
+        if status["observedGeneration"] == metadata["generation"] == status.get("done", 1):
+            return
+        status["observedGeneration"] = metadata["generation"]
+        name = f"{metadata['name']}-{metadata['generation']}"
+        kept = [
+            o
+            for o in self.objects["ReplicaSet"]
+            if any(r["uid"] == metadata["uid"] for r in o["metadata"].get("ownerReferences", ()))
+        ]
+        new = next((o for o in kept if o["metadata"]["name"] == name), None)
+        if new is None:
+            new = self.add_owner("ReplicaSet", name, metadata["namespace"], replicas=deployment["spec"]["replicas"])
+            new["metadata"]["ownerReferences"] = kept[0]["metadata"]["ownerReferences"]
+        old = [o for o in kept if o is not new]
+        old_pods = [p for o in old for p in self.pods_of(o) if not p["metadata"].get("deletionTimestamp")]
+        ready = [p for p in self.pods_of(new) if is_ready(p)]
+        for each in old:
+            each["spec"]["replicas"] = 0
+        if len(ready) < len(self.pods_of(new)):
+            pass
+        elif len(ready) + len(old_pods) > deployment["spec"]["replicas"]:
+            old_pods[0]["metadata"]["deletionTimestamp"] = AFTER
+        elif old_pods or len(ready) < deployment["spec"]["replicas"]:
+            self.add_pod(new, f"{name}-{next(self.uids)}", metadata["namespace"], started=AFTER, is_ready=False)
+        status.update(updatedReplicas=len(self.pods_of(new)), availableReplicas=len(ready))
+        status["replicas"] = len(self.pods_of(new)) + len(old_pods)
+        if not old_pods and len(ready) == deployment["spec"]["replicas"]:
+            status["done"] = metadata["generation"]
+
+    def roll_in_place(self, owner):
+        """The next old pod goes when all are Ready, the last one first."""
+        generation, status = owner["metadata"].get("generation", 0), owner["status"]
+        if status.get("observedGeneration", 0) == generation and status.get("done", 0) == generation:
+            return
+        status["observedGeneration"] = generation
+        pods = self.pods_of(owner)
+        old = [p for p in pods if p["status"]["startTime"] == BEFORE]
+        whole = all(is_ready(p) and not p["metadata"].get("deletionTimestamp") for p in pods)
+        if old and whole:
+            old[-1]["metadata"]["deletionTimestamp"] = AFTER
+        done = not old and whole
+        updated, wanted = len(pods) - len(old), status.get("desiredNumberScheduled", 0)
+        status.update(readyReplicas=len(pods) - (not whole), updateRevision="2", currentRevision="2" if done else "1")
+        status.update(updatedNumberScheduled=updated, numberAvailable=wanted if done else wanted - 1)
+        if done:
+            status["done"] = generation
+
     def replace(self, pod):
         reference = (pod["metadata"].get("ownerReferences") or [{}])[0]
         known = [o for o in self.objects.get(reference.get("kind"), ()) if o["metadata"]["uid"] == reference["uid"]]
-        if known:
+        if known and known[0]["metadata"]["name"] in self.uncreated:
+            return
+        if known and len(self.pods_of(known[0])) < known[0]["spec"].get("replicas", math.inf):
             same_name = reference["kind"] == "StatefulSet"
             name = pod["metadata"]["name"] if same_name else f"{reference['name']}-{next(self.uids)}"
             self.add_pod(known[0], name, pod["metadata"]["namespace"], started=AFTER, is_ready=False)
 
     def witness(self):
+        leaving = Counter(
+            p["metadata"]["namespace"] for p in self.objects["Pod"] if p["metadata"].get("deletionTimestamp")
+        )
+        leaving[""] = leaving.total()
+        self.highest = {name: max(leaving[name], self.highest.get(name, 0)) for name in {*leaving, *self.highest}}
         ready = {o["metadata"]["name"]: 0 for kind in ("ReplicaSet", "StatefulSet") for o in self.objects[kind]}
         for pod in self.objects["Pod"]:
             owner = (pod["metadata"].get("ownerReferences") or [{}])[0].get("name")
@@ -140,7 +218,12 @@ class FakeCluster:
 
     # the client
 
-    def list(self, kind, namespace=None, **selectors):
+    def list(self, kind, namespace=None, *, label_selector="", field_selector=""):
+        if kind == "Event":
+            assert field_selector == "reason=FailedCreate"
+            if self.events is None:
+                raise api_error(403, "events is forbidden")
+            return iter([{"involvedObject": {"uid": uid}, "message": words} for uid, words in self.events.items()])
         if kind == "Pod" and namespace != "openshift-kube-apiserver" and self.faults:
             fault = self.faults.pop(0)
             if fault:
@@ -151,7 +234,38 @@ class FakeCluster:
             for pod in found:
                 latest = self.singletons["KubeAPIServer"]["status"]["latestAvailableRevision"]
                 pod["metadata"]["labels"]["revision"] = str(latest)
+        wanted = dict(pair.split("=") for pair in label_selector.split(",") if pair)
+        found = [o for o in found if wanted.items() <= o["metadata"].get("labels", {}).items()]
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
+
+    def list_at(self, kind, namespace=None, *, read):
+        self.lists.append((self.clock.now, kind, namespace))
+        return "1", [read(o) for o in self.list(kind, namespace)]
+
+    def await_change(self, kind, namespace=None, *, known_version, timeout):
+        if not self.can_watch:
+            raise api_error(403, "pods is forbidden")
+        self.clock.sleep(min(timeout, 0.5))
+
+    def server_time(self):
+        return parse_time(NOW)
+
+    def merge_patch(self, kind, name, patch, namespace=None):
+        key = (namespace, name)
+        if self.refusals.get(name):
+            raise self.refusals[name].pop(0)
+        found = [o for o in self.objects[kind] if (o["metadata"]["namespace"], o["metadata"]["name"]) == key]
+        if not found:
+            raise api_error(404, f"{name} not found", reason="NotFound")
+        (obj,) = found
+        if obj["metadata"]["uid"] != patch["metadata"]["uid"]:
+            raise api_error(422, "metadata.uid: Invalid value: field is immutable", reason="Invalid")
+        self.deeds.append((self.clock.now, "rollout", name))
+        metadata = obj["spec"].setdefault("template", {}).setdefault("metadata", {})
+        annotations = patch["spec"]["template"]["metadata"]["annotations"]
+        if metadata.get("annotations") != annotations:
+            metadata["annotations"] = annotations
+            obj["metadata"]["generation"] = obj["metadata"].get("generation", 0) + 1
 
     def get(self, kind, name, namespace=None):
         if kind == "Namespace":
@@ -249,9 +363,25 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
     assert result["changed"]
     assert result["started_before"] == FINISHED
     assert result["namespaces"] == [
-        {"name": "web", "tier": "user namespaces", "planned": 3, "renewed": 3, "left": {}, "seconds": 12.0}
+        {
+            "name": "web",
+            "tier": "user namespaces",
+            "planned": 3,
+            "renewed": 3,
+            "methods": {"evict": 3},
+            "left": {},
+            "seconds": 12.0,
+            "estimated_seconds": None,
+        }
     ]
-    assert result["summary"] == {"planned": 3, "renewed": 3, "blocked": 0, "left": 0, "namespaces": 1}
+    assert result["summary"] == {
+        "planned": 3,
+        "renewed": 3,
+        "blocked": 0,
+        "left": 0,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
     assert outcomes(result) == {f"web-{n}": ("renewed", None) for n in range(3)}
     assert cluster.deeds == [(0.0, "evict", "web-0"), (4.0, "evict", "web-1"), (8.0, "evict", "web-2")]
     assert cluster.lowest == {"web": 2}
@@ -259,7 +389,14 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
     again = renew(cluster)
     assert not again["changed"]
     assert again["namespaces"] == again["pods"] == []
-    assert again["summary"] == {"planned": 0, "renewed": 0, "blocked": 0, "left": 3, "namespaces": 0}
+    assert again["summary"] == {
+        "planned": 0,
+        "renewed": 0,
+        "blocked": 0,
+        "left": 3,
+        "namespaces": 0,
+        "estimated_seconds": None,
+    }
     assert len(cluster.deeds) == 3
 
 
@@ -342,14 +479,48 @@ def test_many_namespaces_are_read_at_once_and_only_the_selected_ones_renewed(clu
     assert "b-0" not in names(cluster)
 
 
+def test_namespaces_and_pods_are_selected_by_labels(cluster):
+    for name in ("a", "b"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.objects["Namespace"][0]["metadata"]["labels"] = {"team": "a"}
+    assert renew(cluster, namespace_selector="team=a")["summary"]["planned"] == 1
+    assert names(cluster) == ["a-0"]
+    with pytest.raises(CollectionError, match="Could not find the namespace b with the labels team=a"):
+        renew(cluster, include=("b",), namespace_selector="team=a")
+
+
+def test_of_an_owner_of_which_some_pods_are_asked_for_all_pods_count(cluster):
+    cluster.add_workload("web", replicas=4)
+    for pod in cluster.objects["Pod"][:2]:
+        pod["metadata"]["labels"] = {"half": "first"}
+    result = renew(cluster, pod_selector="half=first")
+    assert names(cluster) == ["web-0", "web-1"]
+    assert cluster.lowest == {"web": 3}
+    assert result["summary"] == {
+        "planned": 2,
+        "renewed": 2,
+        "blocked": 0,
+        "left": 0,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
+
+
 def test_a_budget_that_forbids_it_is_asked_again_and_others_go_on(cluster):
     cluster.add_workload("web", replicas=1)
     cluster.add_workload("db", replicas=1, kind="StatefulSet")
     cluster.refusals["web-0"] = [api_error(429, BUDGET, retry_after=5), api_error(429, BUDGET)]
     result = renew(cluster)
     assert outcomes(result) == {"web-0": ("renewed", None), "db-0": ("renewed", None)}
-    # asked at 0, again after the 5 s that the server wanted, then at the next look
-    assert cluster.deeds == [(0.0, "evict", "db-0"), (8.0, "evict", "web-0")]
+    # asked at 0, again after the 5 s that the server wanted, then soon
+    assert cluster.deeds == [(0.0, "evict", "db-0"), (5.5, "evict", "web-0")]
+
+
+def test_a_pod_that_may_not_go_is_asked_for_less_and_less_often(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.refusals["web-0"] = [api_error(429, BUDGET)] * 5
+    renew(cluster)
+    assert cluster.deeds == [(0.25 + 0.5 + 1 + 2 + 2, "evict", "web-0")]
 
 
 def test_each_namespace_and_each_held_back_pod_is_told_once(cluster):
@@ -388,7 +559,14 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
         "web-1": ("blocked", BUDGET),
         "other-0": ("planned", None),
     }
-    assert progress["summary"] == {"planned": 3, "renewed": 1, "blocked": 1, "left": 0, "namespaces": 2}
+    assert progress["summary"] == {
+        "planned": 3,
+        "renewed": 1,
+        "blocked": 1,
+        "left": 0,
+        "namespaces": 2,
+        "estimated_seconds": None,
+    }
     assert [n["seconds"] for n in progress["namespaces"]] == [104.0, None]
     assert names(cluster) == ["web-0"]
 
@@ -449,7 +627,7 @@ def test_the_namesake_of_a_stateful_set_is_not_taken_for_the_old_pod(cluster):
     cluster.add_workload("db", kind="StatefulSet", replicas=2)
     old = {p["metadata"]["uid"] for p in cluster.objects["Pod"]}
     result = renew(cluster)
-    assert names(cluster) == ["db-0", "db-1"]
+    assert names(cluster) == ["db-1", "db-0"]
     assert {p["uid"] for p in result["pods"]} == old
     assert old.isdisjoint(p["metadata"]["uid"] for p in cluster.objects["Pod"])
     assert cluster.lowest == {"db": 1}
@@ -603,7 +781,8 @@ def test_an_api_server_that_is_away_while_evicting_is_borne_and_not_asked_for_mo
     cluster.add_workload("web", replicas=1)
     cluster.refusals["db-0"] = [api_error(503, "away"), api_error(0, "refused")]
     assert renew(cluster)["summary"]["renewed"] == 2
-    assert cluster.deeds == [(4.0, "evict", "db-0"), (4.0, "evict", "web-0")]
+    assert (2.0, "evict", "db-0") in cluster.deeds
+    assert sorted(names(cluster)) == ["db-0", "web-0"]
 
 
 def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
@@ -708,7 +887,14 @@ def test_all_are_deleted_but_static_ones(cluster):
     assert sorted(names(cluster)) == ["backup", "nginx", "web-0", "web-1", "young"]
     assert outcomes(result)["static"] == ("left", "Static")
     assert result["started_before"] is None
-    assert result["summary"] == {"planned": 5, "renewed": 5, "blocked": 0, "left": 1, "namespaces": 1}
+    assert result["summary"] == {
+        "planned": 5,
+        "renewed": 5,
+        "blocked": 0,
+        "left": 1,
+        "namespaces": 1,
+        "estimated_seconds": None,
+    }
 
 
 def test_with_a_moment_all_are_those_that_started_before(cluster):
@@ -776,12 +962,12 @@ def test_a_rollout_that_begins_meanwhile_and_does_not_end_is_named(cluster):
     with pytest.raises(WaitTimedOut) as caught:
         renew(cluster)
     assert caught.value.message == (
-        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal of the pods in namespace a, "
+        "Waiting for the end of the rollout of the kube-apiservers that began during the renewal of the pods in namespace b, "
         "has seen no progress for 100 s; last seen: 2 of 3 nodes are at revision 12: master-0 at 12, master-1 at 12, "
         "master-2 at 11."
     )
-    assert outcomes(caught.value.progress) == {"a-0": ("renewed", "Terminating"), "b-0": ("planned", None)}
-    assert cluster.clock.now == 102
+    assert outcomes(caught.value.progress) == {"a-0": ("renewed", None), "b-0": ("planned", None)}
+    assert cluster.clock.now == 104
 
 
 def test_a_rollout_that_goes_on_is_given_the_time_anew_for_each_node(cluster):
@@ -859,3 +1045,418 @@ def test_who_may_not_look_at_the_rollout_may_not_renew(cluster):
     cluster.require = forbid
     with pytest.raises(ApiError, match="is forbidden"):
         renew(cluster, started_before=parse_time(FINISHED))
+
+
+def deployment_of(cluster, name):
+    return next(o for o in cluster.objects["Deployment"] if o["metadata"]["name"] == name)
+
+
+def annotate(owner, moment):
+    owner["spec"]["template"] = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": moment}}}
+
+
+def surge(deployment):
+    deployment["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return deployment
+
+
+def test_each_owner_is_rolled_out_once_until_its_rollout_is_complete(cluster):
+    cluster.add_workload("web-1", replicas=3, deployment="web")
+    cluster.add_workload("db", kind="StatefulSet", replicas=2)
+    cluster.add_workload("agent", kind="DaemonSet", replicas=2)
+    result = renew(cluster, method="rollout")
+    assert sorted(cluster.deeds) == [(0.0, "rollout", "agent"), (0.0, "rollout", "db"), (0.0, "rollout", "web")]
+    assert result["changed"]
+    assert set(outcomes(result).values()) == {("renewed", None)}
+    assert result["namespaces"][0]["methods"] == {"rollout": 7}
+    assert {p["status"]["startTime"] for p in cluster.objects["Pod"]} == {AFTER}
+    assert deployment_of(cluster, "web")["status"]["done"] == 2
+    template = deployment_of(cluster, "web")["spec"]["template"]
+    assert template == {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": NOW}}}
+    again = renew(cluster, method="rollout")
+    assert not again["changed"]
+    assert len(cluster.deeds) == 3
+
+
+def test_pods_that_are_gone_are_no_proof_of_a_rollout(cluster):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    plain = cluster.roll
+
+    def roll(deployment):
+        plain(deployment)
+        deployment["status"]["availableReplicas"] = 0
+
+    cluster.roll = roll
+    with pytest.raises(WaitTimedOut, match=r"last seen: Deployment/web is still rolling out\.$"):
+        renew(cluster, method="rollout")
+
+
+def test_a_rollout_whose_answer_was_lost_is_not_asked_for_twice(cluster):
+    cluster.add_workload("web-1", replicas=2, deployment="web")
+    plain, lost = cluster.merge_patch, [api_error(0, "connection reset")]
+
+    def patch(*args):
+        plain(*args)
+        if lost:
+            raise lost.pop()
+
+    cluster.merge_patch = patch
+    result = renew(cluster, method="rollout")
+    assert len(cluster.deeds) == 1
+    assert result["changed"]
+    assert set(outcomes(result).values()) == {("renewed", None)}
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_under_way", "patched"), [(AFTER, True, 0), (AFTER, False, 1), (FINISHED, True, 1), (NOW, True, 0)]
+)
+def test_a_rollout_that_was_asked_for_after_the_moment_is_waited_for(cluster, moment, is_under_way, patched):
+    cluster.add_workload("web-1", replicas=2, deployment="web")
+    annotate(deployment_of(cluster, "web"), moment)
+    if is_under_way:
+        deployment_of(cluster, "web")["metadata"]["generation"] = 2
+    result = renew(cluster, method="rollout")
+    assert len(cluster.deeds) == patched
+    assert result["changed"] == bool(patched)
+    assert {p["reason"] for p in result["pods"]} == {None if patched else "GoneAlready"}
+
+
+@pytest.mark.parametrize("has_namesake", [False, True])
+def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(cluster, has_namesake):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    plain = cluster.merge_patch
+
+    def patch(*args):
+        for kind in ("Deployment", "ReplicaSet", "Pod"):
+            cluster.objects[kind].clear()
+        if has_namesake:
+            cluster.add_owner("ReplicaSet", "web-2", replicas=0, deployment="web")
+        plain(*args)
+
+    cluster.merge_patch = patch
+    result = renew(cluster, method="rollout")
+    assert (result["changed"], outcomes(result)) == (False, {"web-1-0": ("renewed", "GoneAlready")})
+    assert cluster.deeds == []
+
+
+def test_a_rollout_that_is_not_allowed_ends_the_run(cluster):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    cluster.refusals["web"] = [api_error(422, "spec.template: denied by a webhook", reason="Invalid")]
+    with pytest.raises(ApiError, match="denied by a webhook"):
+        renew(cluster, method="rollout")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["spec"].update(paused=True), "Paused"),
+        (lambda d: d["metadata"].update(ownerReferences=[{"kind": "Web", "name": "shop"}]), "Operator"),
+    ],
+)
+def test_what_does_not_follow_a_rollout_is_evicted_and_told(cluster, change, reason):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    change(deployment_of(cluster, "web"))
+    result = renew(cluster, method="rollout")
+    assert cluster.deeds == [(0.0, "evict", "web-1-0")]
+    assert [(p["method"], p["method_reason"]) for p in result["pods"]] == [("evict", reason)]
+
+
+def test_auto_rolls_out_what_an_eviction_would_take_down(cluster):
+    cluster.add_workload("one-1", replicas=1, deployment="one")
+    cluster.add_workload("two-1", replicas=2, deployment="two")
+    cluster.add_workload("dns", "openshift-dns", replicas=1)
+    surge(deployment_of(cluster, "one"))
+    planned = renew(cluster, method="auto", check_mode=True)
+    assert [n["methods"] for n in planned["namespaces"]] == [{"evict": 1}, {"evict": 2, "rollout": 1}]
+    renew(cluster, method="auto")
+    assert sorted(names(cluster)) == ["dns-0", "one", "two-1-0", "two-1-1"]
+    assert cluster.lowest["two-1"] == 1
+
+
+def test_auto_reads_budgets(cluster):
+    cluster.add_workload("web-1", replicas=2, deployment="web")
+    surge(deployment_of(cluster, "web"))
+    budget = {"spec": {"selector": {}}, "status": {"desiredHealthy": 2, "expectedPods": 2}}
+    cluster.objects["PodDisruptionBudget"] = [{"metadata": {"name": "web", "namespace": "web"}, **budget}]
+    renew(cluster, method="auto")
+    assert cluster.deeds == [(0.0, "rollout", "web")]
+
+
+def test_rollouts_are_asked_for_by_those_who_may(cluster):
+    cluster.add_workload("web-1", replicas=1, deployment="web")
+    cluster.add_workload("db", kind="StatefulSet", replicas=1)
+    cluster.forbidden = {("web", "")}
+    with pytest.raises(
+        Refused, match=r"not allowed to patch deployments\.apps in namespace web; patch statefulsets\.apps"
+    ):
+        renew(cluster, method="rollout")
+    assert cluster.deeds == []
+
+
+def test_without_pace_all_pods_go_at_once(cluster):
+    cluster.add_workload("web", replicas=5)
+    renew(cluster, keeps_pace=False)
+    assert sorted(names(cluster)) == [f"web-{n}" for n in range(5)]
+    assert cluster.highest["web"] == 5
+    assert cluster.clock.now == 4
+
+
+def test_namespaces_of_a_tier_overlap_as_far_as_is_allowed(cluster):
+    for name in ("a", "b", "c", "d", "openshift-dns"):
+        cluster.add_workload(name, name, replicas=2)
+    told = []
+    result = renew(cluster, max_namespaces=3, say=told.append)
+    assert result["summary"]["renewed"] == 10
+    assert cluster.deeds[:2] == [(0.0, "evict", "openshift-dns-0"), (4.0, "evict", "openshift-dns-1")]
+    assert sorted(cluster.deeds[2:8]) == [(8.0 + s, "evict", f"{n}-{int(s / 4)}") for s in (0.0, 4.0) for n in "abc"]
+    # the fourth begins as soon as one is done
+    assert cluster.deeds[8:] == [(16.0, "evict", "d-0"), (20.0, "evict", "d-1")]
+    assert cluster.highest[""] == 3
+    assert set(cluster.lowest.values()) == {1}
+
+
+def test_so_many_pods_are_down_at_most(cluster):
+    for name in ("a", "b", "c"):
+        cluster.add_workload(name, name, replicas=3)
+    cluster.add_workload("web-1", "a", replicas=3, deployment="web")
+    surge(deployment_of(cluster, "web"))["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = 9
+    assert renew(cluster, max_namespaces=9, max_pods=2, keeps_pace=False)["summary"]["renewed"] == 12
+    assert cluster.highest[""] == 2
+    # more than ever may be down, so it waits until nothing else is
+    renew(cluster, max_namespaces=9, max_pods=2, method="rollout", everything=True)
+    assert (cluster.deeds[12][1:], cluster.clock.now > cluster.deeds[12][0]) == (("rollout", "web"), True)
+
+
+def test_the_canary_is_whole_before_anything_else_is_touched(cluster):
+    for name in ("openshift-dns", "web", "zoo"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.never_ready.add("zoo")
+    with pytest.raises(WaitTimedOut, match=r"the pods in namespace zoo "):
+        renew(cluster, canary="zoo", max_namespaces=9)
+    assert names(cluster) == ["zoo-0"]
+
+
+def test_one_namespace_that_stands_still_ends_the_run_of_all(cluster):
+    for name in ("a", "b", "c"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.add_workload("busy", "d", replicas=60)
+    cluster.never_ready.add("b")
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster, max_namespaces=9)
+    assert caught.value.message == (
+        "Waiting for the renewal of the pods in namespace b has seen no progress for 100 s; last seen: ReplicaSet/b has 0 of "
+        "1 Ready pods."
+    )
+    seconds = {n["name"]: n["seconds"] for n in caught.value.progress["namespaces"]}
+    assert seconds["a"] == seconds["c"] == 4
+    assert seconds["b"] == seconds["d"] == 102
+    assert 20 < caught.value.progress["summary"]["renewed"] < 60
+
+
+def operator(name, status):
+    condition = {"type": "Degraded", "status": status, "reason": "Sad", "message": "it is sad"}
+    return {"metadata": {"name": name}, "status": {"conditions": [condition]}}
+
+
+def test_a_platform_namespace_is_not_done_while_a_cluster_operator_is_degraded_since(cluster):
+    for name in ("openshift-dns", "openshift-ingress", "web"):
+        cluster.add_workload(name, name, replicas=1)
+    cluster.objects["ClusterOperator"] = [operator("sad before", "True"), operator("dns", "False")]
+
+    def trouble():
+        status = "True" if 2 <= cluster.clock.now < 30 else "False"
+        cluster.objects["ClusterOperator"][1] = operator("dns", status)
+
+    cluster.clock.on_sleep.append(trouble)
+    renew(cluster)
+    assert cluster.deeds == [
+        (0.0, "evict", "openshift-dns-0"),
+        (30.0, "evict", "openshift-ingress-0"),
+        (34.0, "evict", "web-0"),
+    ]
+
+
+def test_an_operator_that_stays_degraded_is_named(cluster):
+    cluster.add_workload("dns", "openshift-dns", replicas=1)
+    cluster.objects["ClusterOperator"] = [operator("dns", "False")]
+    cluster.clock.on_sleep.append(lambda: cluster.objects.update(ClusterOperator=[operator("dns", "True")]))
+    with pytest.raises(
+        WaitTimedOut, match=r"last seen: ClusterOperators have become degraded since the start: dns \(it is"
+    ):
+        renew(cluster)
+
+
+def test_where_pods_may_be_watched_the_next_look_comes_with_the_next_change(cluster):
+    cluster.can_watch = True
+    cluster.add_workload("web", replicas=3)
+    renew(cluster)
+    assert cluster.lowest == {"web": 2}
+    assert cluster.clock.now == pytest.approx(3 * 0.7)
+
+
+def test_what_a_look_reads_does_not_grow_with_the_pods(cluster):
+    for name, replicas in (("a", 3), ("b", 30)):
+        cluster.add_workload(name, name, replicas=replicas)
+        renew(cluster, include=(name,), keeps_pace=False)
+    looks = {n: [seconds for seconds, _kind, namespace in cluster.lists if namespace == n] for n in ("a", "b")}
+    assert [len(found) for found in looks.values()] == [3, 3]
+
+
+def test_a_pod_that_is_held_by_finalizers_is_told_with_them(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.never_gone.add("web-0")
+    cluster.objects["Pod"][0]["metadata"]["finalizers"] = ["example.com/a", "example.com/b"]
+    words = r"web-0 \(terminating, held by its finalizers example.com/a, example.com/b\)\.$"
+    with pytest.raises(WaitTimedOut, match=words):
+        renew(cluster)
+
+
+QUOTA = "pods is forbidden: exceeded quota: small"
+
+
+def test_while_pods_cannot_be_created_no_more_go_in_their_namespace(cluster):
+    for name in ("a", "b"):
+        cluster.add_workload(name, "web", replicas=2)
+    db = cluster.add_workload("db", kind="StatefulSet", replicas=2)
+    cluster.add_workload("zoo", "zoo", replicas=2)
+    cluster.refusals = {name: [api_error(429, BUDGET, retry_after=5)] for name in ("a-0", "a-1", "b-0", "b-1")}
+    cluster.uncreated.add("db")
+    cluster.events = {db["metadata"]["uid"]: QUOTA}
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster, max_namespaces=2)
+    assert [name for name in names(cluster) if "zoo" not in name] == ["db-1"]
+    assert caught.value.progress["summary"]["renewed"] == 3
+    assert (
+        "4 of 6 pods are still there" in caught.value.message or "5 of 6 pods are still there" in caught.value.message
+    )
+
+
+def test_why_pods_cannot_be_created_is_told(cluster):
+    db = cluster.add_workload("db", kind="StatefulSet", replicas=1)
+    cluster.uncreated.add("db")
+    cluster.events = {db["metadata"]["uid"]: QUOTA}
+    with pytest.raises(WaitTimedOut) as caught:
+        renew(cluster)
+    assert caught.value.message.endswith(f"last seen: StatefulSet/db has 0 of 1 Ready pods ({QUOTA}).")
+    cluster.uncreated.clear()
+    cluster.add_pod(db, "db-0", started=AFTER)
+    assert renew(cluster)["summary"]["planned"] == 0
+
+
+@pytest.mark.parametrize("events", [{}, None])
+def test_what_no_event_tells_is_waited_for_all_the_same(cluster, events):
+    cluster.add_workload("db", kind="StatefulSet", replicas=1)
+    cluster.uncreated.add("db")
+    cluster.events = events
+    with pytest.raises(WaitTimedOut, match=r"last seen: StatefulSet/db has 0 of 1 Ready pods\.$"):
+        renew(cluster)
+
+
+def test_an_owner_that_could_not_create_pods_before_holds_nobody_up(cluster):
+    owner = cluster.add_owner("ReplicaSet", "web", replicas=3)
+    owner["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": QUOTA}]}
+    for number in range(2):
+        cluster.add_pod(owner, f"web-{number}")
+    assert renew(cluster)["summary"]["renewed"] == 2
+
+
+def test_a_namespace_that_is_deleted_meanwhile_is_done_with_its_pods(cluster):
+    cluster.add_workload("a", "a", replicas=3)
+    cluster.add_workload("b", "b", replicas=1)
+
+    def delete():
+        for kind in ("Pod", "ReplicaSet", "Namespace"):
+            kept = [
+                o for o in cluster.objects[kind] if "a" not in (o["metadata"]["name"], o["metadata"].get("namespace"))
+            ]
+            cluster.objects[kind][:] = kept
+
+    cluster.clock.on_sleep.append(delete)
+    assert outcomes(renew(cluster)) == {
+        "a-0": ("renewed", None),
+        "a-1": ("renewed", "GoneAlready"),
+        "a-2": ("renewed", "GoneAlready"),
+        "b-0": ("renewed", None),
+    }
+
+
+def test_a_namespace_that_is_being_deleted_is_not_begun(cluster):
+    cluster.add_workload("a", "a", replicas=3)
+    cluster.objects["Namespace"][0]["metadata"]["deletionTimestamp"] = AFTER
+    result = renew(cluster)
+    assert cluster.deeds == []
+    assert result["summary"]["left"] == 3
+
+
+def test_pods_that_appear_meanwhile_are_left_alone_and_count(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    more = []
+
+    def scale():
+        if not more:
+            owner["spec"]["replicas"] = 3
+            more.append(cluster.add_pod(owner, "web-new", started="2026-11-22T08:02:33Z", is_ready=False))
+        set_ready(more[0], cluster.clock.now >= 8)
+
+    cluster.clock.on_sleep.append(scale)
+    result = renew(cluster)
+    assert names(cluster) == ["web-0", "web-1"]
+    assert result["summary"]["planned"] == 2
+    # the new one, too, is waited for: the owner was whole
+    assert cluster.deeds[1][0] == 8.0
+
+
+def test_check_mode_tells_what_will_hold_it_up_and_how_long_it_may_take(cluster):
+    cluster.add_workload("web-1", replicas=3, deployment="web")
+    cluster.add_workload("one", "zoo", replicas=1)
+    cluster.add_workload("gone", "old", replicas=2)
+    cluster.objects["Namespace"][-1]["metadata"]["deletionTimestamp"] = AFTER
+    budget = {"spec": {"selector": {}}, "status": {"desiredHealthy": 3, "currentHealthy": 3, "expectedPods": 3}}
+    cluster.objects["PodDisruptionBudget"] = [{"metadata": {"name": "strict", "namespace": "web"}, **budget}]
+    for pod in cluster.objects["Pod"]:
+        next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"] = FINISHED
+        pod["status"]["startTime"] = "2026-11-22T08:02:11Z"
+    planned = renew(cluster, check_mode=True)
+    assert [(f["namespace"], f["check"]) for f in planned["findings"]] == [
+        ("old", "NamespaceTerminating"),
+        ("web", "Budget"),
+        ("zoo", "SingleReplica"),
+    ]
+    assert planned["findings"][1]["message"] == (
+        "web: budget strict never lets a pod of ReplicaSet/web-1 go: 3 of 3 are healthy, 3 must be; have more replicas, or "
+        "change it."
+    )
+    assert [(n["name"], n["estimated_seconds"]) for n in planned["namespaces"]] == [("web", 60), ("zoo", 20)]
+    assert planned["summary"]["estimated_seconds"] == 80
+    assert cluster.deeds == []
+
+
+def test_who_may_not_read_budgets_is_told_the_rest(cluster):
+    cluster.add_workload("one", "zoo", replicas=1)
+    plain = cluster.list
+
+    def forbid(kind, *args, **selectors):
+        if kind == "PodDisruptionBudget":
+            raise api_error(403, "poddisruptionbudgets is forbidden")
+        return plain(kind, *args, **selectors)
+
+    cluster.list = forbid
+    assert [f["check"] for f in renew(cluster, check_mode=True)["findings"]] == ["SingleReplica"]
+    with pytest.raises(ApiError, match="poddisruptionbudgets is forbidden"):
+        renew(cluster, check_mode=True, method="auto")
+
+
+def test_whether_a_rollout_runs_is_not_asked_for_each_pod(cluster):
+    cluster.can_watch = True
+    cluster.add_workload("web", replicas=9)
+    plain, asked = cluster.require, []
+
+    def require(kind, *args):
+        asked.append(kind)
+        return plain(kind, *args)
+
+    cluster.require = require
+    renew(cluster)
+    assert cluster.clock.now == pytest.approx(9 * 0.7)
+    # before the plan, and then every 2 s at most
+    assert asked.count("Authentication") == 1 + 3

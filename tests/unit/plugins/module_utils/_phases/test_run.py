@@ -138,7 +138,7 @@ def test_the_second_run_goes_on_and_knows_what_the_first_saw(cluster, office):
     cluster.issuer = B
     resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
     killed = resume(cluster)
-    killed.note(namespaces(5))
+    killed.note(lambda: namespaces(5))
     again = office.begin(request(new_id="other"), check_mode=False)
     assert (again["changed"], again["reason"], again["run"]["run_id"]) == (False, "SameRun", "new")
     assert again["run"]["former_issuer"] == A
@@ -146,7 +146,7 @@ def test_the_second_run_goes_on_and_knows_what_the_first_saw(cluster, office):
     shown = resume(cluster).absorb({"changed": False, "rollout": unknown})
     assert shown["rollout"] == ROLLOUT
     second = resume(cluster)
-    second.note(namespaces(2))
+    second.note(lambda: namespaces(2))
     second.absorb({"changed": True, "namespaces": namespaces(2, 2)})
     assert office.show()["run"]["namespaces"] == [
         {"name": "web", "tier": "user namespaces", "planned": 5, "renewed": 5, "seconds": 2.0}
@@ -175,7 +175,7 @@ def test_a_run_that_is_done_and_done_again_writes_nothing(cluster, office):
     assert office.begin(request(), check_mode=False)["changed"] is False
     resume(cluster).absorb({"changed": False, "issuer": {"previous": B}})
     resume(cluster).absorb({"changed": False, "rollout": ROLLOUT})
-    resume(cluster).note(namespaces(0))
+    resume(cluster).note(lambda: namespaces(0))
     resume(cluster).absorb({"changed": False, "namespaces": []})
     assert office.finish("new", check_mode=False)["changed"] is False
     assert cluster.writes == writes
@@ -224,7 +224,7 @@ def test_a_write_whose_answer_was_lost_is_done_once(cluster, office, fault):
     office.begin(request(), check_mode=False)
     run = resume(cluster)
     cluster.faults = [fault]
-    run.note(namespaces(5))
+    run.note(lambda: namespaces(5))
     assert office.show()["run"]["namespaces"][0]["planned"] == 5
 
 
@@ -232,7 +232,7 @@ def test_a_record_that_was_written_meanwhile_is_written_all_the_same_unless_it_i
     office.begin(request(), check_mode=False)
     run = resume(cluster)
     resume(cluster).save(run.record)
-    run.note(namespaces(5))
+    run.note(lambda: namespaces(5))
     assert office.show()["run"]["namespaces"][0]["planned"] == 5
     office.begin(request(C, new_id="newer", take_over=True), check_mode=False)
     with pytest.raises(CollectionError, match="the record is of the run newer"):
@@ -274,7 +274,7 @@ def test_progress_is_noted_every_few_seconds_at_most(cluster, office):
     run, writes = resume(cluster), cluster.writes
     for renewed, seconds in ((0, 0), (1, 2), (2, 4.9), (3, 5)):
         run.clock.now = seconds
-        run.note(namespaces(5, renewed))
+        run.note(lambda renewed=renewed: namespaces(5, renewed))
     assert cluster.writes == writes + 2
     assert office.show()["run"]["namespaces"][0]["renewed"] == 3
 

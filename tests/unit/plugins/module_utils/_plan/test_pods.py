@@ -9,26 +9,36 @@ import pytest
 import yaml
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import CollectionError, InvalidOption
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    Condition,
+    NamespaceFacts,
     Outcome,
     Owner,
     OwnerFacts,
     PodFacts,
+    namespace_facts,
     owner_facts,
     pod_facts,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import (
+    NamespacePlan,
     NamespaceRank,
     PodAction,
     Progress,
+    RenewalRequest,
     Tier,
     choose_next,
+    count_down,
     count_ready,
+    describe_degraded,
+    find_uncreated,
     find_whole,
+    has_trouble,
     judge_pod,
     judge_renewal,
     note_progress,
     order_namespaces,
     plan_namespace,
+    plan_waves,
     raise_baseline,
     read_request,
 )
@@ -56,6 +66,7 @@ def test_facts_of_a_pod_of_a_deployment():
             name="web-7d9f8c6b5",
             uid="5e9b2c1a-7a62-4a0a-b0d8-8f6a2f1f9c11",
         ),
+        ready_after=4.0,
     )
 
 
@@ -68,10 +79,12 @@ def test_facts_of_a_pod_of_a_deployment():
         ("job", "runs_to_completion", True),
         ("deployment", "runs_to_completion", False),
         ("bare", "owner", None),
+        ("bare", "finalizers", ()),
         ("bare", "has_token", True),
         ("pending", "owner", None),
         ("pending", "start_time", None),
         ("pending", "is_ready", False),
+        ("pending", "ready_after", None),
         ("pending", "node", ""),
     ],
 )
@@ -85,6 +98,10 @@ def test_a_static_pod_is_known_by_either_sign():
     by_annotation = {**PODS["mirror"], "metadata": {**metadata, "ownerReferences": []}}
     assert pod_facts(by_owner).is_static
     assert pod_facts(by_annotation).is_static
+
+
+def with_spec(kind, **spec):
+    return {**OWNERS[kind], "spec": {**OWNERS[kind]["spec"], **spec}}
 
 
 def with_strategy(max_unavailable, replicas=8):
@@ -102,7 +119,7 @@ def with_strategy(max_unavailable, replicas=8):
         ("surge only", with_strategy(0), 8, 1),
         ("a number", with_strategy(3), 8, 3),
         ("scaled to zero", with_strategy("50%", 0), 0, 1),
-        ("recreate", (*with_strategy(0)[:2], {"spec": {"strategy": {"type": "Recreate"}}}), 8, 1),
+        ("recreate", (*with_strategy(0)[:2], with_spec("deployment", strategy={"type": "Recreate"})), 8, 1),
         ("without a deployment", ("ReplicaSet", OWNERS["replica_set"]), 8, 1),
         ("stateful set", ("StatefulSet", OWNERS["stateful_set"]), 2, 1),
         ("daemon set", ("DaemonSet", OWNERS["daemon_set"]), 5, 2),
@@ -111,7 +128,101 @@ def with_strategy(max_unavailable, replicas=8):
     ],
 )
 def test_facts_of_owners(name, arguments, desired, allowance):
-    assert owner_facts(*arguments) == OwnerFacts(desired=desired, allowance=allowance)
+    facts = owner_facts(*arguments)
+    assert (facts.desired, facts.allowance) == (desired, allowance)
+
+
+def of_deployment(spec=(), status=(), **metadata):
+    deployment = with_spec("deployment", **dict(spec))
+    deployment = {
+        **deployment,
+        "metadata": {**deployment["metadata"], **metadata},
+        "status": {**deployment["status"], **dict(status)},
+    }
+    return owner_facts("ReplicaSet", OWNERS["replica_set"], deployment)
+
+
+def test_a_rollout_restarts_the_deployment_of_a_replica_set():
+    keeper = of_deployment().keeper
+    assert (str(keeper), keeper.group, keeper.uid) == ("Deployment/web", "apps", "41b7d1d6-8d0f-4f35-9d32-6a1c0e5f2b01")
+    assert str(owner_facts("StatefulSet", OWNERS["stateful_set"]).keeper) == "StatefulSet/db"
+    assert owner_facts("ReplicaSet", OWNERS["replica_set"]).keeper is None
+    assert owner_facts("ReplicationController", OWNERS["replication_controller"]).keeper is None
+    assert owner_facts("Deployment", OWNERS["deployment"]).desired == 8
+
+
+ASKED = {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-22T09:02:31+01:00"}}}}
+DELETED = {"type": "OnDelete"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "field", "value"),
+    [
+        (of_deployment(), "no_rollout", ""),
+        (of_deployment({"paused": True}), "no_rollout", "Paused"),
+        (owner_facts("DaemonSet", with_spec("daemon_set", updateStrategy=DELETED)), "no_rollout", "OnDelete"),
+        (owner_facts("StatefulSet", with_spec("stateful_set", updateStrategy=DELETED)), "no_rollout", "OnDelete"),
+        (
+            owner_facts("StatefulSet", with_spec("stateful_set", updateStrategy={"rollingUpdate": {"partition": 1}})),
+            "no_rollout",
+            "Partition",
+        ),
+        (owner_facts("StatefulSet", OWNERS["stateful_set"]), "no_rollout", ""),
+        (of_deployment(), "operator", ""),
+        (of_deployment(ownerReferences=[{"kind": "Web", "name": "shop"}]), "operator", "Web/shop"),
+        (of_deployment(labels={"app.kubernetes.io/managed-by": "Web-Operator"}), "operator", "Web-Operator"),
+        (of_deployment(labels={"app.kubernetes.io/managed-by": "Helm"}), "operator", ""),
+        (of_deployment(), "surges", False),
+        (of_deployment({"strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}), "surges", True),
+        (of_deployment({"strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "10%"}}}), "surges", True),
+        (of_deployment({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}), "surges", False),
+        (of_deployment({"strategy": {"type": "Recreate"}}), "surges", False),
+        (owner_facts("StatefulSet", OWNERS["stateful_set"]), "surges", False),
+        (owner_facts("DaemonSet", OWNERS["daemon_set"]), "surges", False),
+        (of_deployment(), "restarted_at", None),
+        (of_deployment(ASKED), "restarted_at", FINISHED),
+        (of_deployment({"template": {"metadata": {"annotations": None}}}), "restarted_at", None),
+        (
+            of_deployment({"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}),
+            "restarted_at",
+            None,
+        ),
+        (of_deployment(), "is_rolled_out", True),
+        (of_deployment(generation=2), "is_rolled_out", False),
+        (of_deployment(status={"updatedReplicas": 7}), "is_rolled_out", False),
+        (of_deployment(status={"replicas": 9}), "is_rolled_out", False),
+        (of_deployment(status={"availableReplicas": 7}), "is_rolled_out", False),
+        (of_deployment(), "trouble", ""),
+    ],
+)
+def test_facts_of_rollouts(facts, field, value):
+    assert getattr(facts, field) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "is_rolled_out"),
+    [
+        ("stateful_set", {"currentRevision": "db-1", "updateRevision": "db-1"}, True),
+        ("stateful_set", {"currentRevision": "db-1", "updateRevision": "db-2"}, False),
+        ("stateful_set", {"readyReplicas": 1}, False),
+        ("stateful_set", {"observedGeneration": 1}, False),
+        ("daemon_set", {"updatedNumberScheduled": 5}, True),
+        ("daemon_set", {"updatedNumberScheduled": 4}, False),
+        ("daemon_set", {"updatedNumberScheduled": 5, "numberAvailable": 4}, False),
+    ],
+)
+def test_the_end_of_other_rollouts(kind, status, is_rolled_out):
+    obj = {**OWNERS[kind], "status": {**OWNERS[kind]["status"], "observedGeneration": 2, **status}}
+    obj["metadata"] = {**obj["metadata"], "generation": 2}
+    assert owner_facts(obj["kind"], obj).is_rolled_out is is_rolled_out
+
+
+def test_what_keeps_pods_from_being_created_is_told_in_the_controllers_words():
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"}
+    replica_set = {**OWNERS["replica_set"], "status": {"conditions": [failure]}}
+    assert owner_facts("ReplicaSet", replica_set).trouble == "exceeded quota: small"
+    replica_set["status"]["conditions"][0] = {**failure, "status": "False"}
+    assert owner_facts("ReplicaSet", replica_set).trouble == ""
 
 
 OLD = replace(pod_facts(PODS["deployment"]), start_time=FINISHED - SECOND)
@@ -181,8 +292,13 @@ NAMESPACES = [
 ]
 
 
+def order(include, exclude=(), own=None, **request):
+    request = RenewalRequest(include=tuple(include), exclude=tuple(exclude), **request)
+    return order_namespaces([NamespaceFacts(name=n) for n in NAMESPACES], request, own)
+
+
 def test_namespaces_are_ordered_by_tier_then_name():
-    ranks = order_namespaces(NAMESPACES, ["*"], [], "automation")
+    ranks = order(["*"], own="automation")
     assert [(r.tier, r.name) for r in ranks] == [
         (Tier.OPERATORS, "openshift-cluster-version"),
         (Tier.OPERATORS, "openshift-dns-operator"),
@@ -214,29 +330,52 @@ def test_namespaces_are_ordered_by_tier_then_name():
     ],
 )
 def test_namespaces_are_selected_by_globs(include, exclude, names):
-    assert [r.name for r in order_namespaces(NAMESPACES, include, exclude, None)] == names
+    assert [r.name for r in order(include, exclude)] == names
 
 
 @pytest.mark.parametrize(
-    ("include", "sentence"),
+    ("include", "labels", "sentence"),
     [
-        (["team-c", "team-*"], "Could not find the namespace team-c; check the names in the option namespaces."),
-        (["y", "x"], "Could not find the namespaces x, y; check the names in the option namespaces."),
+        (["team-c", "team-*"], "", "Could not find the namespace team-c; check the names in the option namespaces."),
+        (["y", "x"], "", "Could not find the namespaces x, y; check the names in the option namespaces."),
+        (
+            ["team-c"],
+            "team=c",
+            (
+                "Could not find the namespace team-c with the labels team=c; check the names in the option namespaces and "
+                "namespace_selectors."
+            ),
+        ),
     ],
 )
-def test_a_named_namespace_must_exist(include, sentence):
+def test_a_named_namespace_must_exist(include, labels, sentence):
     with pytest.raises(CollectionError) as caught:
-        order_namespaces(NAMESPACES, include, [], None)
+        order(include, namespace_selector=labels)
     assert caught.value.message == sentence
+
+
+@pytest.mark.parametrize(("metadata", "is_terminating"), [({}, False), ({"deletionTimestamp": "2026-11-22"}, True)])
+def test_a_namespace_that_is_being_deleted_is_left_alone(metadata, is_terminating):
+    facts = namespace_facts({"metadata": {"name": "web", **metadata}})
+    (rank,) = order_namespaces([facts], RenewalRequest(), None)
+    plan = plan_namespace(rank, [OLD, OLD], FINISHED, False)
+    assert len(plan.targets) == (0 if is_terminating else 2)
+    assert plan.left == ({"NamespaceTerminating": 2} if is_terminating else {})
 
 
 OPTIONS = {
     "namespaces": ["*"],
     "exclude_namespaces": [],
+    "namespace_selectors": [],
+    "label_selectors": [],
     "started_before": None,
     "method": None,
     "all": False,
     "allow_disruption": False,
+    "pace": "owner",
+    "max_namespaces": 1,
+    "max_pods": None,
+    "canary_namespace": None,
     "require_rollout": True,
     "terminate_grace_period": None,
 }
@@ -254,8 +393,15 @@ OPTIONS = {
         ({"method": "delete"}, "method", "delete"),
         ({"all": True, "allow_disruption": True}, "method", "delete"),
         ({"all": True, "allow_disruption": True, "method": "evict"}, "method", "evict"),
+        ({"method": "auto"}, "method", "auto"),
+        ({"pace": "none"}, "keeps_pace", False),
+        ({}, "keeps_pace", True),
+        ({"max_pods": 7}, "max_pods", 7),
+        ({"canary_namespace": ""}, "canary", None),
         ({"namespaces": ["a", "b"]}, "names", ("a", "b")),
         ({"namespaces": ["a", "b*"]}, "names", None),
+        ({"namespace_selectors": ["team in (a,b)", "!x"]}, "namespace_selector", "team in (a,b),!x"),
+        ({"label_selectors": ["app=web", "tier"]}, "pod_selector", "app=web,tier"),
     ],
 )
 def test_options_are_read(options, field, value):
@@ -278,6 +424,14 @@ def test_options_are_read(options, field, value):
                 "The option started_before is 'yesterday', which is not a moment in ISO 8601; "
                 "give one such as 2026-11-22T08:02:31Z."
             ),
+        ),
+        (
+            {"max_namespaces": 0},
+            "The option max_namespaces is 0; give 1 or more.",
+        ),
+        (
+            {"max_pods": 0},
+            "The option max_pods is 0; give 1 or more.",
         ),
         (
             {"terminate_grace_period": -1},
@@ -394,6 +548,101 @@ def test_only_owners_that_are_waited_for_have_their_baseline_raised():
     assert raise_baseline({}, pods, pods, {}, ()) == {"db": 2}
 
 
+def ordinals(text):
+    """Pods of the StatefulSet db by their ordinals, each with the sign that it is Ready or not, or terminating."""
+    found = [pod(f"db-{word.rstrip('-!')}", DB, is_ready=not word.endswith("-")) for word in text.split()]
+    return [replace(p, is_terminating=word.endswith("!")) for p, word in zip(found, text.split(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "ready_before", "not_now", "chosen"),
+    [
+        ("the highest first", "0 1 2 10", 4, (), ["db-10"]),
+        ("one after the other", "0 1 2 10!", 4, (), []),
+        ("the next", "0 1 2", 3, (), ["db-2"]),
+        ("in order, even when the first may not", "0 1 2 10", 4, {"db-10"}, []),
+        ("one that is not Ready does not wait", "0- 1 2 10", 3, (), ["db-10", "db-0"]),
+        ("unwell before", "0- 1- 2- 10-", 0, (), ["db-10", "db-2", "db-1", "db-0"]),
+    ],
+)
+def test_pods_of_a_stateful_set_go_in_order(name, now, ready_before, not_now, chosen):
+    targets, owners = ordinals("0 1 2 10"), {"db": OwnerFacts(desired=len(now.split()))}
+    found = choose_next(targets, ordinals(now), owners, {"db": ready_before}, not_now)
+    assert [p.uid for p in found] == chosen
+
+
+def test_without_pace_all_go_but_those_that_may_not():
+    targets = pods_of("ABC") + pods_of("DE", DB)
+    owners = {"web": OwnerFacts(desired=3), "db": OwnerFacts(desired=2)}
+    found = choose_next(targets, targets, owners, count_ready(targets), {"b"}, keeps_pace=False)
+    assert sorted(p.uid for p in found) == ["a", "c", "d", "e"]
+    assert choose_next(targets, pods_of("A!XY"), owners, count_ready(targets), keeps_pace=False) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "restarted", "down"),
+    [
+        ("none", "ABC", THREE, (), 0),
+        ("two missing", "A!xC", THREE, (), 2),
+        ("scaled down", "A", {"web": OwnerFacts(desired=1)}, (), 0),
+        ("owner gone", "A", {}, (), 0),
+        ("rolling out", "ABC", {**THREE, "keeper": OwnerFacts(desired=3, allowance=2)}, {"keeper"}, 2),
+        ("rolled out", "ABC", {**THREE, "keeper": OwnerFacts(desired=3, is_rolled_out=True)}, {"keeper"}, 0),
+        ("counted once", "A!bC", {"web": OwnerFacts(desired=3, allowance=1)}, {"web"}, 1),
+    ],
+)
+def test_count_down(name, now, owners, restarted, down):
+    plan = NamespacePlan(rank=NamespaceRank(name="web", tier=Tier.USER), targets=tuple(pods_of("ABC")))
+    assert count_down(plan, pods_of(now), owners, {"web": 3}, restarted) == down
+
+
+def test_a_pod_that_nobody_waits_for_is_down_while_it_ends():
+    targets = pods_of("AB", None)
+    plan = NamespacePlan(rank=NamespaceRank(name="web", tier=Tier.USER), targets=tuple(targets))
+    assert count_down(plan, pods_of("A!B", None) + pods_of("C!", None), {}, {}, ()) == 1
+
+
+def plan_of(name, targets="A"):
+    rank = NamespaceRank(name=name, tier=Tier.OPERANDS if name.startswith("openshift") else Tier.USER)
+    return NamespacePlan(rank=rank, targets=tuple(pods_of(targets)))
+
+
+@pytest.mark.parametrize(
+    ("max_namespaces", "canary", "waves"),
+    [
+        (1, None, [["openshift-a"], ["openshift-b"], ["c"], ["d"], ["e"]]),
+        (2, None, [["openshift-a", "openshift-b"], ["c", "d", "e"]]),
+        (9, "openshift-a", [["openshift-a"], ["openshift-b"], ["c", "d", "e"]]),
+    ],
+)
+def test_namespaces_of_one_tier_may_overlap(max_namespaces, canary, waves):
+    plans = [plan_of(name) for name in ("openshift-a", "openshift-b", "c", "d", "e")]
+    found = plan_waves([*plans, plan_of("empty", "")], RenewalRequest(max_namespaces=max_namespaces, canary=canary))
+    assert [[p.rank.name for p in wave] for wave in found] == waves
+
+
+def test_the_canary_is_first_and_must_be_asked_for():
+    assert [r.name for r in order(["*"], canary="team-b")][:2] == ["team-b", "openshift-cluster-version"]
+    with pytest.raises(CollectionError) as caught:
+        order(["team-*"], canary="default")
+    assert caught.value.message == (
+        "Could not begin with the namespace default: it is not among those that are to be renewed; check the option "
+        "canary_namespace."
+    )
+
+
+def test_only_operators_that_have_become_degraded_count():
+    def degraded(status):
+        return Condition(status=status, reason="Sad", message="it is sad.")
+
+    before = {"dns": degraded("True"), "etcd": degraded("False"), "ingress": None}
+    assert describe_degraded(before, before) == ""
+    now = {**before, "etcd": degraded("True"), "new": degraded("True")}
+    assert describe_degraded(before, now) == (
+        "ClusterOperators have become degraded since the start: etcd (it is sad); new (it is sad)."
+    )
+
+
 def test_what_must_not_go_now_leaves_its_place_to_others():
     found = choose_next(pods_of("ABC"), pods_of("ABC"), THREE, {"web": 3}, {"a"})
     assert [p.uid for p in found] == ["b"]
@@ -458,6 +707,51 @@ def test_ready_pods_of_another_owner_do_not_count():
     other = replace(WEB, uid="web-of-another-revision")
     verdict = judge_renewal(pods_of("ABC"), pods_of("XYZ", other), THREE, {"web": 3})
     assert verdict.message == "ReplicaSet/web-1 has 0 of 3 Ready pods."
+
+
+SPENT = OwnerFacts(desired=3, trouble="exceeded quota.")
+
+
+def test_the_message_tells_why_pods_cannot_be_created():
+    verdict = judge_renewal(pods_of("ABC"), pods_of("XY"), {"web": SPENT}, {"web": 3})
+    assert verdict.message == "ReplicaSet/web-1 has 2 of 3 Ready pods (exceeded quota)."
+    verdict = judge_renewal(pods_of("ABC"), pods_of("AX"), {"web": SPENT}, {"web": 3})
+    assert verdict.message == (
+        "1 of 3 pods are still there: a. No more go while ReplicaSet/web-1 has 2 of 3 Ready pods (exceeded quota)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owners", "ready_before", "uncreated", "trouble"),
+    [
+        ("whole", "ABC", THREE, 3, False, False),
+        ("one not Ready", "ABc", THREE, 3, False, False),
+        ("one lacks", "AB", THREE, 3, True, False),
+        ("one lacks, and it is known why", "AB", {"web": SPENT}, 3, False, True),
+        ("unwell before", "AB", {"web": SPENT}, 2, False, False),
+        ("an old failure", "ABC", {"web": SPENT}, 3, False, False),
+        ("owner gone", "", {}, 3, False, False),
+        ("kind not known", "A", {"web": OwnerFacts()}, 3, False, False),
+    ],
+)
+def test_pods_that_are_not_created(name, now, owners, ready_before, uncreated, trouble):
+    assert find_uncreated(pods_of("ABC"), pods_of(now), owners) is uncreated
+    assert has_trouble(pods_of("ABC"), pods_of(now), owners, {"web": ready_before}) is trouble
+
+
+@pytest.mark.parametrize(
+    ("keeper", "outcome", "message"),
+    [
+        ({}, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ({"deploy": OwnerFacts(is_rolled_out=True)}, Outcome.DONE, "All 3 pods are gone and replaced."),
+        ({"deploy": OwnerFacts()}, Outcome.WAITING, "Deployment/web is still rolling out."),
+        ({"deploy": SPENT}, Outcome.WAITING, "Deployment/web is still rolling out (exceeded quota)."),
+    ],
+)
+def test_a_rollout_must_be_complete(keeper, outcome, message):
+    deployment = Owner(api_version="apps/v1", kind="Deployment", name="web", uid="deploy")
+    verdict = judge_renewal(pods_of("ABC"), [], keeper, {}, keepers=[deployment])
+    assert (verdict.outcome, verdict.message) == (outcome, message)
 
 
 def test_nobody_waits_for_a_job_or_for_a_pod_without_owner():

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: may change without notice.
+"""Renewing the pods of several namespaces side by side: one loop that looks at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .._client.cluster import Cluster
+from .._clock import Clock, WaitOptions, poll
+from .._errors import ApiError, WaitTimedOut
+from .._facts import read_degraded
+from .._model import Condition, Outcome
+from .._parallel import side_by_side
+from .._plan.pods import RenewalRequest, RenewalVerdict, describe_degraded, is_platform, name_namespaces
+from .renewal import Renewal
+from .rollout import pause_for_rollout
+
+#: Seconds between a change and the next look, for each namespace that is looked at: one change seldom comes alone.
+SETTLE = 0.2
+LONGEST_SETTLE = 1.0
+#: Seconds for which it is believed that no rollout of the kube-apiservers runs.
+ROLLOUT_SECONDS = 2.0
+#: Seconds that a watch takes at least, as the server counts them.
+SHORTEST_WATCH = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RolloutGate:
+    """Lets pods go while no rollout of the kube-apiservers runs.
+
+    ``issuer`` is the one whose rollout is over; None where the cluster does not report rollouts or none is waited for.
+    """
+
+    cluster: Cluster
+    issuer: str | None
+    options: WaitOptions
+    clock: Clock
+    say: Callable[[str], None]
+    #: When it was seen last that none runs (monotonic).
+    looked_at: float | None = None
+
+    def pause(self, *, during: str) -> bool:
+        """Return False where no rollout runs, else True when it is over; ``during`` is what is interrupted."""
+        now = self.clock.monotonic()
+        if self.issuer is None or (self.looked_at is not None and now - self.looked_at < ROLLOUT_SECONDS):
+            return False
+        has_paused = pause_for_rollout(
+            self.cluster, self.issuer, during=during, options=self.options, clock=self.clock, say=self.say
+        )
+        self.looked_at = self.clock.monotonic() if has_paused else now
+        return has_paused
+
+
+@dataclass(slots=True, kw_only=True)
+class Wave:
+    """Namespaces whose renewals may overlap, ``max_namespaces`` of them at a time, ``max_pods`` down in all of them."""
+
+    cluster: Cluster
+    renewals: Sequence[Renewal]
+    request: RenewalRequest
+    options: WaitOptions
+    clock: Clock
+    gate: RolloutGate
+    #: The condition Degraded of each ClusterOperator before anything was done.
+    degraded_before: Mapping[str, Condition | None]
+    note: Callable[[], None]
+    waiting: list[Renewal] = field(default_factory=list)
+    active: list[Renewal] = field(default_factory=list)
+    is_farther: bool = False
+    degraded: str = ""
+    can_watch: bool = True
+
+    def run(self) -> None:
+        """Return when the pods are renewed and their owners whole; no pod goes while a rollout runs.
+
+        Raises WaitTimedOut when nothing has gone on in a namespace for the time given, WaitFailed when somebody changes
+        the issuer, or a lasting ApiError.
+        """
+        self.waiting = list(self.renewals)
+        try:
+            poll(
+                self.look,
+                self.judge,
+                waiting_for=self.describe(self.renewals),
+                options=self.options,
+                clock=self.clock,
+                has_progressed=lambda verdict: self.is_farther,
+                wait_for_change=self.wait_for_change,
+            )
+        finally:
+            for renewal in self.active:
+                renewal.end()
+
+    def look(self) -> None:
+        """Look at the namespaces under way, and send away what may go now."""
+        self.is_farther = False
+        self.note()
+        while self.waiting and len(self.active) < self.request.max_namespaces:
+            self.active.append(self.waiting.pop(0))
+            self.active[-1].begin()
+        deeds = self.look_and_choose()
+        if deeds and self.pause():
+            deeds = self.look_and_choose()
+        if any(is_platform(r.name) and r.judge().outcome is Outcome.DONE for r in self.active):
+            self.degraded = describe_degraded(self.degraded_before, read_degraded(self.cluster))
+        side_by_side(deeds)
+
+    def look_and_choose(self) -> list[Callable[[], None]]:
+        side_by_side([renewal.look for renewal in self.active])
+        found = [deed for renewal in self.active for deed in renewal.choose()]
+        limit = self.request.max_pods
+        if limit is None:
+            return [deed.do for deed in found]
+        down, deeds = sum(renewal.down for renewal in self.active), []
+        for deed in found:
+            # what takes more at once than may ever be down has its turn when nothing else is
+            if not deed.takes or down + deed.takes <= limit or not down:
+                deeds.append(deed.do)
+                down += deed.takes
+        return deeds
+
+    def pause(self) -> bool:
+        """Return False where no rollout of the kube-apiservers runs, else True when it is over."""
+        if not self.gate.pause(during=self.describe(self.active)):
+            return False
+        self.is_farther = True
+        for renewal in self.active:
+            renewal.prolong()
+        return True
+
+    def judge(self, _seen: None) -> RenewalVerdict:
+        """Return DONE when every namespace is; those that are leave the loop. Raises WaitTimedOut for one that stands still."""
+        verdicts = [(renewal, self.judge_one(renewal)) for renewal in self.active]
+        for renewal, verdict in verdicts:
+            if verdict.outcome is Outcome.DONE:
+                self.active.remove(renewal)
+                self.is_farther = True
+                renewal.tell_end()
+            elif renewal.note_progress():
+                self.is_farther = True
+            elif renewal.is_last_look and self.clock.monotonic() >= renewal.deadline:
+                raise WaitTimedOut(
+                    f"Waiting for {self.describe([renewal])} has seen no progress for {self.options.timeout:g} s; "
+                    f"last seen: {verdict.message}"
+                )
+        if not self.active and not self.waiting:
+            return RenewalVerdict(outcome=Outcome.DONE, reason="Renewed", message="All pods are renewed.")
+        message = " ".join(v.message for r, v in verdicts if r in self.active)
+        return RenewalVerdict(outcome=Outcome.WAITING, reason="NamespacesLeft", message=message)
+
+    def judge_one(self, renewal: Renewal) -> RenewalVerdict:
+        """Return how one namespace stands; where it belongs to the platform, with the ClusterOperators."""
+        verdict = renewal.judge()
+        if verdict.outcome is Outcome.DONE and self.degraded and is_platform(renewal.name):
+            return RenewalVerdict(outcome=Outcome.WAITING, reason="OperatorsDegraded", message=self.degraded)
+        return verdict
+
+    def wait_for_change(self, left: float) -> None:
+        """Return when a pod of the namespaces under way has changed, after wait_sleep, or when a pod may be asked for again."""
+        if self.waiting and len(self.active) < self.request.max_namespaces:
+            return
+        now = self.clock.monotonic()
+        retries = [b.until - now for r in self.active for b in r.blocked.values() if b.until > now]
+        pause = min(left, self.options.interval, *retries)
+        if not self.can_watch or pause < SHORTEST_WATCH:
+            self.clock.sleep(pause)
+            return
+        alone = self.active[0].name if len(self.active) == 1 else None
+        try:
+            self.cluster.await_change("Pod", alone, known_version=self.active[0].version, timeout=pause)
+        except ApiError as error:
+            self.can_watch = error.status not in (403, 405)
+            self.clock.sleep(pause)
+        else:
+            self.clock.sleep(min(SETTLE * len(self.active), LONGEST_SETTLE, pause))
+
+    def describe(self, renewals: Sequence[Renewal]) -> str:
+        return f"the renewal of the pods in {name_namespaces([r.name for r in renewals])}"
