@@ -58,11 +58,11 @@ options:
       - What later tasks of the run will do. What the caller lacks for any of it is told in one list, and the run is not
         begun.
       - V(issuer) is the change of the issuer with its checks and the wait, V(revocation) the removal of trusted issuers,
-        V(probe) making tokens for the service account C(default/default), V(eviction) and V(deletion) the renewal of pods
-        in any namespace, V(node_restart) the restart of nodes.
+        V(probe) making tokens for the service account C(default/default), V(eviction), V(deletion) and V(rollout) the
+        renewal of pods in any namespace, V(node_restart) the restart of nodes.
     type: list
     elements: str
-    choices: [deletion, eviction, issuer, node_restart, probe, revocation]
+    choices: [deletion, eviction, issuer, node_restart, probe, revocation, rollout]
     default: []
 """
 

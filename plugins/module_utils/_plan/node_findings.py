@@ -193,7 +193,7 @@ def _describe_budget(plan: _Plan, budget: BudgetFacts, covered: Sequence[tuple[s
     owners = list(dict.fromkeys(str(pod.facts.owner or pod) for _node, pod in covered))
     of = f"{_name(nodes)}: budget {budget} (of {_name(owners)})"
     options = plan.request.drain
-    if budget.desired >= budget.expected > 0:
+    if budget.never_allows:
         return NodeFinding(
             node=nodes[0],
             check="Budget",

@@ -97,6 +97,7 @@ NEEDS = {
     "node_restart": (*DRAIN, *RESTART),
     "probe": (probe_permission(Probe()),),
     "revocation": (TRUSTED_ISSUERS,),
+    "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
 }
 
 

@@ -17,6 +17,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permi
         ("issuer", "patch authentications.config.openshift.io"),
         ("node_restart", "patch nodes"),
         ("probe", "create serviceaccounts/token in namespace default"),
+        ("rollout", "patch statefulsets.apps"),
         ("revocation", "patch kubeapiservers.operator.openshift.io/status"),
     ],
 )
