@@ -115,10 +115,14 @@ class Run:
         now = self.clock.monotonic()
         if self._noted_at is not None and now - self._noted_at < NOTE_SECONDS:
             return
-        record = replace(self.record, namespaces=merge_namespaces(self.earlier, read()))
+        record = replace(self.record, namespaces=self._merge(read()))
         if record != self.record:
             self.save(record)
         self._noted_at = now
+
+    def _merge(self, namespaces: Sequence[Mapping[str, Any]]) -> dict[str, NamespaceRecord]:
+        # A result leaves namespaces out in which nothing was to be done; what was noted of those before stays.
+        return {**self.record.namespaces, **merge_namespaces(self.earlier, namespaces)}
 
     def absorb(self, result: Mapping[str, Any], *, failed: bool = False) -> dict[str, Any]:
         """Keep what a module's result tells of the run; return the result with what the record knows besides."""
@@ -130,7 +134,7 @@ class Run:
             record = absorb_rollout(record, result["rollout"])
             result["rollout"] = overlay_rollout(record, result["rollout"])
         if "namespaces" in result:
-            record = replace(record, namespaces=merge_namespaces(self.earlier, result["namespaces"]))
+            record = replace(record, namespaces=self._merge(result["namespaces"]))
             record = record if failed else advance(record, "verification")
         if record != self.record:
             self.save(record)

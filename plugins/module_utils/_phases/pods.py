@@ -88,6 +88,8 @@ def renew_pods(
         waves = [] if check_mode else plan_waves(plans, request)
         has_platform = any(is_platform(p.rank.name) for wave in waves for p in wave)
         degraded = retry(lambda: read_degraded(cluster), clock=clock) if has_platform else {}
+        if not check_mode:
+            note(lambda: [r.record() for r in renewals])
         for wave in waves:
             Wave(
                 cluster=cluster,

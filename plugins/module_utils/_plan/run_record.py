@@ -227,11 +227,11 @@ def overlay_rollout(record: RunRecord, rollout: Mapping[str, Any]) -> dict[str, 
 def merge_namespaces(
     earlier: Mapping[str, NamespaceRecord], now: Iterable[Mapping[str, Any]]
 ) -> dict[str, NamespaceRecord]:
-    """Return the progress of all runs: what ``earlier`` ones reached and what this one has so far.
+    """Return the progress of all runs in the namespaces of ``now``: what ``earlier`` ones reached and what this one has so far.
 
     A pod that an earlier run had planned and this one need not plan any more has been renewed in between.
     """
-    merged = dict(earlier)
+    merged = {}
     for namespace in now:
         before = earlier.get(namespace["name"])
         if before is None and not namespace["planned"]:

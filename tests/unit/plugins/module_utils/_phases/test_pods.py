@@ -344,9 +344,9 @@ def cluster(clock):
     return FakeCluster(clock)
 
 
-def renew(cluster, *, check_mode=False, options=WAIT, say=lambda line: None, **request):
+def renew(cluster, *, check_mode=False, options=WAIT, say=lambda line: None, note=lambda read: None, **request):
     request = RenewalRequest(**request)
-    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock, say=say)
+    return renew_pods(cluster, request, check_mode=check_mode, options=options, clock=cluster.clock, say=say, note=note)
 
 
 def outcomes(result):
@@ -355,6 +355,17 @@ def outcomes(result):
 
 def names(cluster):
     return [name for _seconds, _verb, name in cluster.deeds]
+
+
+def test_what_is_planned_is_noted_before_anything_goes_and_where_nothing_has_to(cluster):
+    cluster.add_workload("web", replicas=2)
+    noted = []
+    for planned in (2, 0):
+        del noted[:]
+        renew(cluster, note=lambda read: noted.append((read()[0]["planned"], len(cluster.deeds))))
+        assert noted[0][0] == planned
+        assert noted[0][1] == 2 - planned, "a pod has gone before"
+    renew(cluster, check_mode=True, note=lambda read: pytest.fail("noted in check mode"))
 
 
 def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster):

@@ -153,6 +153,15 @@ def test_the_second_run_goes_on_and_knows_what_the_first_saw(cluster, office):
     ]
 
 
+def test_what_was_renewed_before_a_kill_counts_although_the_next_run_has_nothing_to_do_there(cluster, office):
+    office.begin(request(), check_mode=False)
+    resume(cluster).note(lambda: namespaces(5))  # killed, with all pods on their way
+    second = resume(cluster)
+    second.note(lambda: namespaces(0))
+    second.absorb({"changed": False, "namespaces": []})
+    assert [n["renewed"] for n in office.show()["run"]["namespaces"]] == [5]
+
+
 def test_the_former_issuer_is_the_one_that_the_first_run_found(cluster, office):
     office.begin(request(), check_mode=False)
     cluster.issuer = C

@@ -172,7 +172,6 @@ NAMESPACES = [
     ("killed after it noted more than what is gone by now", (5, 4, 3.0), [namespace(planned=2)], (6, 4, 3.0)),
     ("the second run ends", (5, 0, 3.0), [namespace(planned=2, renewed=2, seconds=1.0)], (5, 5, 4.0)),
     ("all were done by the first run", (5, 4, 3.0), [namespace()], (5, 5, 3.0)),
-    ("not looked at by the second run", (5, 4, 3.0), [namespace("other", 1)], (5, 4, 3.0)),
 ]
 
 
@@ -188,6 +187,11 @@ def test_the_progress_of_all_runs_is_one(name, earlier, now, wanted):
 
 def test_a_namespace_with_nothing_to_do_is_not_in_the_record():
     assert merge_namespaces({}, [namespace()]) == {}
+
+
+def test_only_namespaces_that_were_looked_at_are_told_anew():
+    earlier = {"web": NamespaceRecord(tier="user namespaces", planned=5, renewed=4)}
+    assert set(merge_namespaces(earlier, [namespace("other", 1)])) == {"other"}
 
 
 def test_a_part_of_another_run_does_not_go_on():
