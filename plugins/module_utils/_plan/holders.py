@@ -306,7 +306,8 @@ def find_window(
         first=first if first and last and first <= last else None,
         last=last,
         servers=bounds,
-        is_over=issuer.trusted is not None and not issuer.former,
+        # where the operator has not seen the edit yet, the issuer of before is still the active one
+        is_over=issuer.active == wanted and not issuer.former,
     )
 
 
@@ -449,17 +450,19 @@ def conclude(
         )
         return True, f"No former issuer is trusted any more; {left}."
     waiting = [t for t in outside if not t["is_dead"]]
-    if not blocking and not waiting and not strangers and not problems:
-        return True, f"{_name_former(window)} may go now."
     told = []
     if blocking:
         told.append(_tell_pods(blocking))
+    elif window.last is None:
+        told.append(REASONS["SwitchUnknown"])
     if strangers:
         told.append(f"{strangers} old token(s) in use outside of running pods")
     if waiting:
         told.append(f"{len(waiting)} token(s) on your own list")
     if problems:
         told.append(f"what was asked for can't be told, because {'; '.join(problems)}")
+    if not told:
+        return True, f"{_name_former(window)} may go now."
     return False, f"Not yet: {'; '.join(told)}."
 
 
