@@ -46,7 +46,7 @@ from .._plan.holders import (
 from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
 from .._plan.rollout import find_ready_by
-from .._plan.token_uses import UseVerdict, apply_uses
+from .._plan.token_uses import UseVerdict, apply_uses, count_unsure
 from .._run import RecordStore
 from .rollout import look_at_rollout
 from .token_uses import UseSearch
@@ -215,6 +215,8 @@ class HolderAudit:
             window,
             outside=outside,
             strangers=sum(bool(is_old) and not use.pod_uid for use, is_old in self.used.uses),
+            # where the logs leave something open, all may be old, and that is told already
+            unsure=0 if self.used.problems else count_unsure(pods, self.used.uses, around.now),
             problems=[*self.gaps, *self.used.problems],
         )
         counts = Counter(p.found.verdict for p in pods)

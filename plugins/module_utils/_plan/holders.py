@@ -435,11 +435,13 @@ def conclude(
     *,
     outside: Collection[Mapping[str, Any]] = (),
     strangers: int = 0,
+    unsure: int = 0,
     problems: Sequence[str] = (),
 ) -> tuple[bool, str]:
     """Return whether the former issuer may go, and the sentence that says so.
 
-    ``strangers`` counts old tokens in use that are no pod's, ``problems`` are why what was asked for could not be found out.
+    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``problems`` are why what
+    was asked for could not be found out.
     """
     blocking = [v for v in verdicts if v.verdict in BLOCKING]
     if window.is_over:
@@ -457,6 +459,8 @@ def conclude(
         told.append(REASONS["SwitchUnknown"])
     if strangers:
         told.append(f"{strangers} old token(s) in use outside of running pods")
+    if unsure:
+        told.append(f"{unsure} token(s) in use of which it is unknown whether they are old")
     if waiting:
         told.append(f"{len(waiting)} token(s) on your own list")
     if problems:

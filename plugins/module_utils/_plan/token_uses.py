@@ -299,6 +299,14 @@ def apply_uses(
         yield replace(pod, found=judge_use(pod.found, last[pod.uid], now)) if pod.uid in last else pod
 
 
+def count_unsure(pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool | None]], now: datetime) -> int:
+    """Return how many of the tokens that may be old would still need the former issuer if they were."""
+    unsure = [(use, True) for use, is_old in uses if is_old is None]
+    renewed = [p for p in pods if p.found.verdict not in BLOCKING]
+    needing = {p.uid for p in apply_uses(renewed, unsure, now) if p.found.verdict in BLOCKING}
+    return sum(not use.pod_uid or use.pod_uid in needing for use, _is_old in unsure)
+
+
 def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerdict:
     """Return the verdict about a pod that has used an old token, for the last time at ``last``.
 

@@ -382,6 +382,23 @@ def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):
     )
 
 
+def test_a_token_of_which_nobody_knows_whether_it_is_old_does_not_let_the_issuer_go(audit, monkeypatch):
+    monkeypatch.setitem(OBJECTS, "Pod", [pod("plain", EARLY)])
+    issued = event("07:55:00", annotations={"authentication.kubernetes.io/issued-credential-id": "JTI=either"})
+    cluster = FakeCluster(now="2026-11-22T09:00:00Z")
+    # its program reads the file again
+    cluster.log = log(issued, use("08:05:00", "either", name="plain", uid="uid-plain"))
+    assert audit(cluster, verify="use")[0]["may_go"] is True
+    for bound in ({"name": "plain", "uid": "uid-plain"}, {}):
+        cluster.log = log(issued, use("08:55:00", "either", **bound))
+        found, explanation = audit(cluster, verify="use")
+        assert [u["is_old"] for u in found["used"]] == [None]
+        assert (found["may_go"], explanation.partition(". ")[0]) == (
+            False,
+            "Not yet: 1 token(s) in use of which it is unknown whether they are old",
+        )
+
+
 def test_what_the_logs_do_not_tell_is_not_taken_for_nothing(audit, monkeypatch):
     monkeypatch.setitem(OBJECTS, "Pod", [])
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
