@@ -1142,8 +1142,9 @@ def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(c
 def test_a_rollout_that_is_not_allowed_ends_the_run(cluster):
     cluster.add_workload("web-1", replicas=1, deployment="web")
     cluster.refusals["web"] = [api_error(422, "spec.template: denied by a webhook", reason="Invalid")]
-    with pytest.raises(ApiError, match="denied by a webhook"):
+    with pytest.raises(ApiError, match="denied by a webhook") as caught:
         renew(cluster, method="rollout")
+    assert caught.value.progress["changed"] is False
 
 
 @pytest.mark.parametrize(
