@@ -1139,6 +1139,16 @@ def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(c
     assert cluster.deeds == []
 
 
+def test_a_rollout_that_would_replace_the_pod_of_the_run_itself_is_not_begun(cluster):
+    cluster.add_workload("web-1", replicas=2, deployment="web")
+    cluster.own_pod = cluster.objects["Pod"][-1]
+    cluster.own_pod["status"]["startTime"] = AFTER
+    with pytest.raises(Refused, match="one of them is web/web-1-1, in which this run has its credentials"):
+        renew(cluster, method="rollout")
+    assert cluster.deeds == []
+    assert renew(cluster)["summary"]["renewed"] == 1
+
+
 def test_a_rollout_that_is_not_allowed_ends_the_run(cluster):
     cluster.add_workload("web-1", replicas=1, deployment="web")
     cluster.refusals["web"] = [api_error(422, "spec.template: denied by a webhook", reason="Invalid")]
