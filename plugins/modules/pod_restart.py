@@ -145,7 +145,8 @@ options:
   wait_timeout:
     description:
       - How many seconds the renewal of a namespace may stand still. The time counts anew whenever one of its pods is
-        gone or an owner has more Ready pods than before, so that it need not grow with the number of pods.
+        gone or an owner has more Ready pods than before, so that it need not grow with the number of pods. A namespace that
+        waits for others because of O(max_pods) does not stand still.
       - When the time is up the module fails, with what was done so far in its result.
     type: int
     default: 600

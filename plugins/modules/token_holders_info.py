@@ -26,7 +26,8 @@ description:
     objects of O(custom_resources) that carry its URL or a token of it. No value of a Secret is shown.
   - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
   - Needs permission to C(list) pods. Where nodes, CSI drivers, persistent volumes, Secrets or ConfigMaps may not be listed,
-    RV(token_holders.problems) says so.
+    RV(token_holders.problems) says so. Without nodes, CSI drivers or the persistent volumes of such
+    drivers, no former issuer may go.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._attributes

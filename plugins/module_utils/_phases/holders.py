@@ -46,7 +46,7 @@ from .._plan.holders import (
 from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
 from .._plan.rollout import find_ready_by
-from .._plan.token_uses import UseVerdict, apply_uses
+from .._plan.token_uses import UseVerdict, apply_uses, count_unsure
 from .._run import RecordStore
 from .rollout import look_at_rollout
 from .token_uses import UseSearch
@@ -96,7 +96,8 @@ def _parse_moment(params: Mapping[str, Any], option: str) -> datetime | None:
 
 @dataclass(slots=True, kw_only=True)
 class HolderAudit:
-    """One audit. ``problems`` are what could not be looked at, each as the middle of a sentence."""
+    """One audit. ``problems`` are what could not be looked at, each as the middle of a sentence; ``gaps`` are those of them
+    without which no verdict about a pod is certain."""
 
     cluster: Cluster
     clock: Clock
@@ -104,6 +105,7 @@ class HolderAudit:
     store: RecordStore
     say: Callable[[str], None] = lambda line: None
     problems: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
     legacy: Mapping[tuple[str, str], str] = field(default_factory=dict)
     traces: list[Trace] = field(default_factory=list)
     used: UseVerdict = field(default_factory=UseVerdict)
@@ -147,7 +149,7 @@ class HolderAudit:
         around = Surroundings(
             window=window,
             now=now,
-            ready_since=self._read("whether nodes are Ready", lambda: read_ready_since(self.cluster)),
+            ready_since=self._read("whether nodes are Ready", lambda: read_ready_since(self.cluster), leaves_gap=True),
             restarted=find_restarted(nodes, nodes.run_id if nodes else None),
         )
         return around, rollout
@@ -156,8 +158,9 @@ class HolderAudit:
         """Return what pods are judged with; keeps the Secrets with legacy tokens and what is to be changed by hand."""
         cluster, own = self.cluster, (self.store.namespace,)
         search = TraceSearch([f.name for f in window.former if f.name != window.issuer])
-        drivers = self._read("CSI drivers", lambda: read_drivers(cluster)) or {}
-        claims = self._read("volumes of CSI drivers", lambda: read_driver_claims(cluster, drivers)) or {}
+        drivers = self._read("CSI drivers", lambda: read_drivers(cluster), leaves_gap=True) or {}
+        volumes = partial(read_driver_claims, cluster, drivers)
+        claims = self._read("volumes of CSI drivers", volumes, leaves_gap=True) or {}
         self.legacy, traces = self._read("Secrets", lambda: read_secrets(cluster, search, own)) or ({}, [])
         self.traces = [t for name, driver in drivers.items() for t in search.in_driver(name, driver)] + traces
         self.traces += self._read("ConfigMaps", lambda: read_config_maps(cluster, search, own)) or []
@@ -165,7 +168,7 @@ class HolderAudit:
             self.traces += self._read(kind.kind, partial(read_custom_resources, cluster, search, kind)) or []
         return HolderContext(drivers=drivers, claims=claims, legacy=self.legacy.keys()), search
 
-    def _read(self, what: str, read: Callable[[], ReadT]) -> ReadT | None:
+    def _read(self, what: str, read: Callable[[], ReadT], *, leaves_gap: bool = False) -> ReadT | None:
         """Return what is read, None where that is not allowed, which is a problem then."""
         try:
             return retry(read, clock=self.clock)
@@ -173,6 +176,8 @@ class HolderAudit:
             if error.status != 403:
                 raise
             self.problems.append(f"{what} may not be read: {error.words}")
+            if leaves_gap:
+                self.gaps.append(self.problems[-1])
             return None
 
     def _judge_pods(self, around: Surroundings, context: HolderContext, search: TraceSearch) -> list[JudgedPod]:
@@ -210,7 +215,9 @@ class HolderAudit:
             window,
             outside=outside,
             strangers=sum(bool(is_old) and not use.pod_uid for use, is_old in self.used.uses),
-            problems=self.used.problems,
+            # where the logs leave something open, all may be old, and that is told already
+            unsure=0 if self.used.problems else count_unsure(pods, self.used.uses, around.now),
+            problems=[*self.gaps, *self.used.problems],
         )
         counts = Counter(p.found.verdict for p in pods)
         shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING]

@@ -119,9 +119,18 @@ def read_time(cluster: Cluster) -> datetime:
 
 
 def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
-    """Return when no planned pod is the one that our own token is bound to. Raises Refused: it would end this run."""
-    caller = read_caller(cluster)
-    own = next((p for plan in plans for p in plan.targets if caller.pod_uid and p.uid == caller.pod_uid), None)
+    """Return when the pod that our own token is bound to stays. Raises Refused: it would end this run.
+
+    A rollout replaces all pods of its owner, also those that need not be renewed.
+    """
+    uid = read_caller(cluster).pod_uid
+    if not uid:
+        return
+    rolled = [plan for plan in plans if plan.keepers]
+    pods = read_pods(cluster, [plan.rank.name for plan in rolled])
+    going = [p for plan in plans for p in plan.targets]
+    going += [p for plan in rolled for p in pods[plan.rank.name] if plan.way_of(p).keeper]
+    own = next((p for p in going if p.uid == uid), None)
     if own:
         raise Refused(
             f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run has its credentials: "

@@ -186,10 +186,11 @@ class Renewal:
         try:
             restart_rollout(self.cluster, keeper, self.name, format_time(self.start.now) or "")
         except ApiError as error:
+            if 0 < error.status < 500:
+                self.restarted.discard(keeper.uid)
             is_namesake = error.status == 422 and "metadata.uid" in error.words
             if not is_namesake and (error.status != 404 or error.is_missing_api):
                 raise
-            self.restarted.discard(keeper.uid)
         else:
             self.say(f"{self.name}: {keeper} is rolled out anew")
 

@@ -109,16 +109,19 @@ class Wave:
 
     def look_and_choose(self) -> list[Callable[[], None]]:
         side_by_side([renewal.look for renewal in self.active])
-        found = [deed for renewal in self.active for deed in renewal.choose()]
+        found = [(renewal, deed) for renewal in self.active for deed in renewal.choose()]
         limit = self.request.max_pods
         if limit is None:
-            return [deed.do for deed in found]
-        down, deeds = sum(renewal.down for renewal in self.active), []
-        for deed in found:
+            return [deed.do for _renewal, deed in found]
+        downs = {renewal.name: renewal.down for renewal in self.active}
+        down, deeds = sum(downs.values()), []
+        for renewal, deed in found:
             # what takes more at once than may ever be down has its turn when nothing else is
             if not deed.takes or down + deed.takes <= limit or not down:
                 deeds.append(deed.do)
                 down += deed.takes
+            elif not downs[renewal.name]:
+                renewal.prolong()  # it does not stand still, it waits for the others
         return deeds
 
     def pause(self) -> bool:

@@ -127,10 +127,10 @@ def find_lines(block: bytes, sign: bytes) -> Iterator[bytes]:
 
 
 def parse_event(line: bytes) -> dict[str, Any]:
-    """Return an audit event; an empty one for what is none."""
+    """Return an audit event; an empty one for what is none, or is nested too deeply."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
 

@@ -306,7 +306,8 @@ def find_window(
         first=first if first and last and first <= last else None,
         last=last,
         servers=bounds,
-        is_over=issuer.trusted is not None and not issuer.former,
+        # where the operator has not seen the edit yet, the issuer of before is still the active one
+        is_over=issuer.active == wanted and not issuer.former,
     )
 
 
@@ -434,11 +435,13 @@ def conclude(
     *,
     outside: Collection[Mapping[str, Any]] = (),
     strangers: int = 0,
+    unsure: int = 0,
     problems: Sequence[str] = (),
 ) -> tuple[bool, str]:
     """Return whether the former issuer may go, and the sentence that says so.
 
-    ``strangers`` counts old tokens in use that are no pod's, ``problems`` are why what was asked for could not be found out.
+    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``problems`` are why what
+    was asked for could not be found out.
     """
     blocking = [v for v in verdicts if v.verdict in BLOCKING]
     if window.is_over:
@@ -449,17 +452,21 @@ def conclude(
         )
         return True, f"No former issuer is trusted any more; {left}."
     waiting = [t for t in outside if not t["is_dead"]]
-    if not blocking and not waiting and not strangers and not problems:
-        return True, f"{_name_former(window)} may go now."
     told = []
     if blocking:
         told.append(_tell_pods(blocking))
+    elif window.last is None:
+        told.append(REASONS["SwitchUnknown"])
     if strangers:
         told.append(f"{strangers} old token(s) in use outside of running pods")
+    if unsure:
+        told.append(f"{unsure} token(s) in use of which it is unknown whether they are old")
     if waiting:
         told.append(f"{len(waiting)} token(s) on your own list")
     if problems:
         told.append(f"what was asked for can't be told, because {'; '.join(problems)}")
+    if not told:
+        return True, f"{_name_former(window)} may go now."
     return False, f"Not yet: {'; '.join(told)}."
 
 

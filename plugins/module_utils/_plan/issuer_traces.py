@@ -25,7 +25,8 @@ LEGACY_TYPE = "kubernetes.io/service-account-token"
 #: Namespaces whose objects operators keep, with the issuers in them.
 KEPT_NAMESPACES = frozenset({"openshift-kube-apiserver", "openshift-oauth-apiserver"})
 
-_TOKEN = re.compile(r"eyJ[\w-]*\.([\w-]+)\.[\w-]+")
+#: A token begins where a word does; else a long text of nothing but beginnings, which anybody may put there, takes minutes.
+_TOKEN = re.compile(r"(?<![\w-])eyJ[\w-]*\.([\w-]+)\.[\w-]+")
 #: What may follow an issuer's URL where it is meant as such, and not as the beginning of another address.
 _END = r"(?=/?(?:$|[^\w./:?#@%~-])|/\.well-known/|/openid/v1/jwks)"
 
@@ -139,8 +140,9 @@ class TraceSearch:
                 claims = decode_payload(payload)
             except InvalidOption:
                 continue
-            if claims.get("iss") in self.former:
-                ends.setdefault(claims["iss"], []).extend(_moment(claims.get("exp")))
+            issuer = claims.get("iss")
+            if isinstance(issuer, str) and issuer in self.former:
+                ends.setdefault(issuer, []).extend(_moment(claims.get("exp")))
         for issuer, expires in ends.items():
             yield Trace(
                 kind="Secret",

@@ -60,11 +60,11 @@ def needs_restart(owner: OwnerFacts, moment: datetime, started_before: datetime 
     """Return whether a rollout of ``owner``, of which old pods are left, has yet to be asked for.
 
     ``moment`` is what this run writes into the template. A rollout that somebody has asked for after ``started_before``
-    is as good; when it is over and has left old pods, it was not.
+    is as good; when it is over and has left old pods, it was not. Theirs may be a clock that is fast.
     """
     asked = owner.restarted_at
     if asked is None:
         return True
-    if asked >= moment:
+    if asked == moment:
         return False
     return started_before is None or asked <= started_before or owner.is_rolled_out

@@ -179,6 +179,9 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
     for name in ("max_namespaces", "max_pods"):
         if params[name] is not None and params[name] < 1:
             raise InvalidOption(f"The option {name} is {params[name]}; give 1 or more.")
+    for name in ("namespace_selectors", "label_selectors"):
+        if not all(selector.strip() for selector in params[name]):
+            raise InvalidOption(f"The option {name} holds an empty text, which would select everything; leave it out.")
     return RenewalRequest(
         include=tuple(params["namespaces"]),
         exclude=tuple(params["exclude_namespaces"]),

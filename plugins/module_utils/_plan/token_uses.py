@@ -23,7 +23,10 @@ from .rejections import ServerLog, find_server_problem
 _ISSUED = re.compile(rb'"authentication\.kubernetes\.io/issued-credential-id":"JTI=([^"]{1,64})"')
 _USED = re.compile(rb'"authentication\.kubernetes\.io/credential-id":\["JTI=([^"]{1,64})"')
 _BOUND_TO_POD = b'"authentication.kubernetes.io/pod-uid":['
-_RECEIVED = re.compile(rb'"requestReceivedTimestamp":"([^"\n]{20,40})"')
+_RECEIVED_KEY = b'"requestReceivedTimestamp":"'
+_RECEIVED = re.compile(_RECEIVED_KEY + rb'([^"\n]{20,40})"')
+#: What stands behind the user who made the request, and may hold another one: such as whom a proxy asks the access of.
+_OTHERS = (b'"requestObject":{', b'"responseObject":{', b'"impersonatedUser":{')
 _ACCOUNT = "system:serviceaccount:"
 _EXTRA = "authentication.kubernetes.io/"
 #: More IDs are not told apart, so that the memory has a limit: about 100 bytes for each that was issued, and 1,000 for each in
@@ -107,18 +110,25 @@ class UseReader:
     def take(self, block: bytes) -> None:
         for match in _ISSUED.finditer(block):
             self._note_issue(block, match)
-        last = {hash(match[1]): match for match in _USED.finditer(block)}
-        for number, match in last.items():
+        found: dict[int, list[re.Match[bytes]]] = {}
+        for match in _USED.finditer(block):
+            found.setdefault(hash(match[1]), []).append(match)
+        for number, matches in found.items():
+            if number in self.issued.fresh and number in self._looked_at:
+                continue
+            own = next((m for m in reversed(matches) if _is_own(block, m)), None)
+            if own is None:
+                continue
             if number in self.issued.fresh:
-                if number not in self._looked_at and not _is_bound(block, match):
+                if not _is_bound(block, own):
                     self._looked_at.add(number)
-                    use = self._read_use(block, match)
+                    use = self._read_use(block, own)
                     if use and len(self.moved) < MAX_USED:
                         self.moved[use.client] = use.last
             elif number in self.uses:
-                self._again[number] = _find_received(block, match)
+                self._again[number] = _find_received(_line_at(block, own.start()))
             else:
-                use = self._read_use(block, match)
+                use = self._read_use(block, own)
                 if use:
                     self._keep(number, use)
 
@@ -128,9 +138,12 @@ class UseReader:
         return {n: replace(u, last=again.get(n) or u.last) for n, u in self.uses.items()}
 
     def _note_issue(self, block: bytes, match: re.Match[bytes]) -> None:
+        start, end = _bounds_at(block, match.start())
+        if block.find(_RECEIVED_KEY, match.end(), end) >= 0:
+            return  # an object that somebody sent: annotations of an event are the last in its line
         self.has_issued = True
-        received = _RECEIVED.search(block, max(0, block.rfind(b"\n", 0, match.start())), match.start())
-        moment = parse_time(received[1].decode()) if received else None
+        received = _find_received(block[start : match.start()])
+        moment = parse_time(received.decode()) if received else None
         if moment is None or self.issued.is_full:
             self.is_full = self.is_full or self.issued.is_full
         elif self.switched.not_after and moment > self.switched.not_after:
@@ -174,16 +187,26 @@ def _is_bound(block: bytes, match: re.Match[bytes]) -> bool:
     return block.find(_BOUND_TO_POD, match.end(), block.find(b"}", match.end())) >= 0
 
 
-def _find_received(block: bytes, match: re.Match[bytes]) -> bytes:
-    """Return when the request with this use was received; empty where that is not told. It stands behind the user."""
-    end = block.find(b"\n", match.end())
-    received = _RECEIVED.search(block, match.end(), end if end >= 0 else len(block))
+def _is_own(block: bytes, match: re.Match[bytes]) -> bool:
+    """Tell whether it is the user who made the request that has this token."""
+    start = block.rfind(b"\n", 0, match.start()) + 1
+    return all(block.find(other, start, match.start()) < 0 for other in _OTHERS)
+
+
+def _find_received(line: bytes) -> bytes:
+    """Return when a request was received; empty where that is not told. It stands behind the objects that were sent."""
+    received = _RECEIVED.match(line, max(0, line.rfind(_RECEIVED_KEY)))
     return received[1] if received else b""
 
 
-def _line_at(block: bytes, offset: int) -> bytes:
+def _bounds_at(block: bytes, offset: int) -> tuple[int, int]:
     end = block.find(b"\n", offset)
-    return block[block.rfind(b"\n", 0, offset) + 1 : end if end >= 0 else len(block)]
+    return block.rfind(b"\n", 0, offset) + 1, end if end >= 0 else len(block)
+
+
+def _line_at(block: bytes, offset: int) -> bytes:
+    start, end = _bounds_at(block, offset)
+    return block[start:end]
 
 
 def _first(extra: Mapping[str, Any], name: str) -> str:
@@ -274,6 +297,14 @@ def apply_uses(
             last[use.pod_uid] = max(use.last, last.get(use.pod_uid, use.last))
     for pod in pods:
         yield replace(pod, found=judge_use(pod.found, last[pod.uid], now)) if pod.uid in last else pod
+
+
+def count_unsure(pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool | None]], now: datetime) -> int:
+    """Return how many of the tokens that may be old would still need the former issuer if they were."""
+    unsure = [(use, True) for use, is_old in uses if is_old is None]
+    renewed = [p for p in pods if p.found.verdict not in BLOCKING]
+    needing = {p.uid for p in apply_uses(renewed, unsure, now) if p.found.verdict in BLOCKING}
+    return sum(not use.pod_uid or use.pod_uid in needing for use, _is_old in unsure)
 
 
 def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerdict:

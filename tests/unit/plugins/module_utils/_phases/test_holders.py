@@ -313,6 +313,18 @@ def test_what_may_not_be_read_is_a_problem(audit):
         audit(cluster)
 
 
+@pytest.mark.parametrize("kind", ["Node", "CSIDriver", "PersistentVolume"])
+def test_without_what_verdicts_rest_on_no_issuer_may_go(audit, monkeypatch, kind):
+    monkeypatch.setitem(OBJECTS, "Pod", [pod("fresh", LATE), pod("idle", EARLY, token=False)])
+    cluster = FakeCluster()
+    cluster.denied = {"Secret", "ConfigMap"}
+    assert audit(cluster)[0]["may_go"] is True
+    cluster.denied = {kind}
+    found, explanation = audit(cluster)
+    assert found["may_go"] is False
+    assert explanation.startswith(f"Not yet: what was asked for can't be told, because {found['problems'][0]}.")
+
+
 def test_tokens_of_the_users_own_list_count_while_they_live(audit, monkeypatch):
     monkeypatch.setitem(OBJECTS, "Pod", [])
     assert audit()[0]["may_go"] is True
@@ -370,6 +382,23 @@ def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):
     )
 
 
+def test_a_token_of_which_nobody_knows_whether_it_is_old_does_not_let_the_issuer_go(audit, monkeypatch):
+    monkeypatch.setitem(OBJECTS, "Pod", [pod("plain", EARLY)])
+    issued = event("07:55:00", annotations={"authentication.kubernetes.io/issued-credential-id": "JTI=either"})
+    cluster = FakeCluster(now="2026-11-22T09:00:00Z")
+    # its program reads the file again
+    cluster.log = log(issued, use("08:05:00", "either", name="plain", uid="uid-plain"))
+    assert audit(cluster, verify="use")[0]["may_go"] is True
+    for bound in ({"name": "plain", "uid": "uid-plain"}, {}):
+        cluster.log = log(issued, use("08:55:00", "either", **bound))
+        found, explanation = audit(cluster, verify="use")
+        assert [u["is_old"] for u in found["used"]] == [None]
+        assert (found["may_go"], explanation.partition(". ")[0]) == (
+            False,
+            "Not yet: 1 token(s) in use of which it is unknown whether they are old",
+        )
+
+
 def test_what_the_logs_do_not_tell_is_not_taken_for_nothing(audit, monkeypatch):
     monkeypatch.setitem(OBJECTS, "Pod", [])
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
@@ -377,7 +406,8 @@ def test_what_the_logs_do_not_tell_is_not_taken_for_nothing(audit, monkeypatch):
     cluster.denied = {"Node"}
     found, explanation = audit(cluster, verify="use")
     assert found["may_go"] is False
-    assert explanation.startswith("Not yet: what was asked for can't be told, because could not list Node: User")
+    assert explanation.startswith("Not yet: what was asked for can't be told, because whether nodes are Ready may not")
+    assert "; could not list Node: User" in explanation
     cluster.denied, cluster.audit = set(), {"customRules": [{"group": "system:nodes", "profile": "None"}]}
     assert audit(cluster, verify="use")[0]["problems"] == ["the audit policy logs nothing of the group system:nodes"]
     cluster.audit = {"profile": "None"}

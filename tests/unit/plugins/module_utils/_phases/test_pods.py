@@ -1150,11 +1150,40 @@ def test_an_owner_that_is_gone_when_its_rollout_is_asked_for_is_not_waited_for(c
     assert cluster.deeds == []
 
 
+def test_a_namespace_that_waits_for_another_because_of_max_pods_does_not_stand_still(cluster):
+    cluster.add_workload("big", "a", replicas=60)
+    cluster.add_workload("small", "b", replicas=3)
+    assert renew(cluster, max_namespaces=2, max_pods=1)["summary"]["renewed"] == 63
+    assert cluster.clock.now > WAIT.timeout
+    assert cluster.highest[""] == 1
+
+
+def test_a_namespace_that_stands_still_ends_the_run_though_others_wait_for_it(cluster):
+    cluster.add_workload("big", "a", replicas=3)
+    cluster.add_workload("small", "b", replicas=3)
+    cluster.never_ready.add("big")
+    with pytest.raises(WaitTimedOut, match="in namespace") as caught:
+        renew(cluster, max_namespaces=2, max_pods=1)
+    assert caught.value.progress["summary"]["renewed"] == 1
+    assert cluster.clock.now <= 2 * WAIT.timeout
+
+
+def test_a_rollout_that_would_replace_the_pod_of_the_run_itself_is_not_begun(cluster):
+    cluster.add_workload("web-1", replicas=2, deployment="web")
+    cluster.own_pod = cluster.objects["Pod"][-1]
+    cluster.own_pod["status"]["startTime"] = AFTER
+    with pytest.raises(Refused, match="one of them is web/web-1-1, in which this run has its credentials"):
+        renew(cluster, method="rollout")
+    assert cluster.deeds == []
+    assert renew(cluster)["summary"]["renewed"] == 1
+
+
 def test_a_rollout_that_is_not_allowed_ends_the_run(cluster):
     cluster.add_workload("web-1", replicas=1, deployment="web")
     cluster.refusals["web"] = [api_error(422, "spec.template: denied by a webhook", reason="Invalid")]
-    with pytest.raises(ApiError, match="denied by a webhook"):
+    with pytest.raises(ApiError, match="denied by a webhook") as caught:
         renew(cluster, method="rollout")
+    assert caught.value.progress["changed"] is False
 
 
 @pytest.mark.parametrize(

@@ -400,6 +400,18 @@ def test_when_no_former_issuer_is_trusted_it_is_over_for_its_holders():
     assert window_of(issuer=IssuerFacts(spec_issuer=NEW, trusted=None)).is_over is False
 
 
+def test_before_the_operator_has_seen_the_edit_it_is_not_over():
+    unseen = IssuerFacts(spec_issuer=NEW, trusted=(TrustedIssuer(name=OLD),))
+    assert window_of(rollout(complete=False), issuer=unseen).is_over is False
+
+
+def test_without_the_last_switch_no_issuer_may_go():
+    assert conclude([], replace(WINDOW, last=None)) == (
+        False,
+        "Not yet: it is not known when the last API server switched.",
+    )
+
+
 def test_what_is_shown_of_a_pod():
     holder = holder_pod(PODS["sub_path"], CONTEXT)
     around = Surroundings(window=WINDOW, now=at(12), ready_since=READY)

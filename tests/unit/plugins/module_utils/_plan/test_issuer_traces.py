@@ -102,6 +102,15 @@ def test_a_token_with_a_strange_end_is_a_token(expires):
     assert (found.what, found.expires) == ("token", None)
 
 
+def test_what_only_looks_like_a_token_ends_no_audit():
+    for issuer in ([OLD], {"a": OLD}, None, 1):
+        assert SEARCH.in_secret(secret(token=token(issuer))) == []
+    # as long as a Secret may be, and each third character may begin a token
+    assert SEARCH.in_secret(secret(text="eyJ" * 300_000)) == []
+    (found,) = SEARCH.in_secret(secret(text=f"{'eyJ' * 1000}.eyJ.eyJ token={token(OLD)}"))
+    assert found.what == "token"
+
+
 def test_what_is_no_text_and_what_no_issuer_concerns():
     assert SEARCH.in_secret({"metadata": {"namespace": "a", "name": "b"}, "data": {"x": "***", "y": "/////w=="}}) == []
     assert SEARCH.in_secret({**secret(token=token(OLD)), "type": "kubernetes.io/service-account-token"}) == []

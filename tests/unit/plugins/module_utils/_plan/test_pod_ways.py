@@ -69,6 +69,8 @@ def test_choose_way(name, method, owner, more, wanted):
         ("by this run, over", MOMENT, BEFORE, True, False),
         ("by an earlier run, under way", BEFORE + timedelta(minutes=1), BEFORE, False, False),
         ("later, over, and old pods left", BEFORE + timedelta(minutes=1), BEFORE, True, True),
+        ("by a clock that is fast", MOMENT + timedelta(hours=1), BEFORE, False, False),
+        ("by a clock that is fast, over, and old pods left", MOMENT + timedelta(hours=1), BEFORE, True, True),
         ("before the moment", BEFORE, BEFORE, False, True),
         ("all are wanted", BEFORE, None, False, True),
         ("all are wanted, by this run", MOMENT, None, False, False),

@@ -430,6 +430,14 @@ def test_options_are_read(options, field, value):
             "The option max_namespaces is 0; give 1 or more.",
         ),
         (
+            {"label_selectors": [" "]},
+            "The option label_selectors holds an empty text, which would select everything; leave it out.",
+        ),
+        (
+            {"namespace_selectors": ["team=a", ""]},
+            "The option namespace_selectors holds an empty text, which would select everything; leave it out.",
+        ),
+        (
             {"max_pods": 0},
             "The option max_pods is 0; give 1 or more.",
         ),

@@ -113,6 +113,37 @@ def test_who_issued_a_token_when(server, moment, is_old):
     assert told(judge(**logs)) == ([] if is_old == "new" else [("x", is_old)])
 
 
+def sending(line, obj):
+    """Return the event with the object that was sent, where a kube-apiserver writes it: before the times."""
+    text = b'"requestObject":' + json.dumps(obj, separators=(",", ":")).encode() + b","
+    return line.replace(b'"requestReceivedTimestamp"', text + b'"requestReceivedTimestamp"', 1)
+
+
+def test_a_token_in_an_object_that_was_sent_is_not_that_of_the_sender():
+    # as a proxy does that asks whether somebody may do something
+    asked = {"spec": {"extra": {"authentication.kubernetes.io/credential-id": ["JTI=old"]}}}
+    review = sending(use(at(10), "new", pod="proxy"), asked)
+    fresh = ISSUED + issue(at(8, 40), "new")
+    assert told(judge(fresh + review)) == []
+    verdict = judge(fresh + use(at(9), "old") + review)
+    assert [(u.token_id, u.pod, u.last) for u, _is_old in verdict.uses] == [("old", "web", at(9))]
+
+
+def test_who_writes_times_and_ids_into_objects_hides_nothing():
+    annotations = {
+        "requestReceivedTimestamp": "2026-11-22T08:30:00.000000Z",
+        "authentication.kubernetes.io/issued-credential-id": "JTI=old",
+    }
+    for moment in ("2026-11-22T08:30:00.000000Z", "at any time that I like"):
+        written = {"metadata": {"annotations": {"requestReceivedTimestamp": moment}}}
+        lines = [sending(use(at(9, minute), "old"), written) for minute in (0, 40)]
+        (found,) = judge(ISSUED + b"".join(lines), blocks=lambda text: text.splitlines(keepends=True)).uses
+        assert (found[0].last, found[1]) == (at(9, 40), True)
+    # before the times of the event there is what looks like another one's end
+    written = {"metadata": {"annotations": annotations}}
+    assert told(judge(ISSUED + sending(use(at(9), "old"), written))) == [("old", True)]
+
+
 def test_only_uses_after_the_last_switch_count():
     assert told(judge(ISSUED + use(at(7, 59), "old") + use(LAST, "old"))) == []
     assert told(judge(ISSUED + use(at(9), "old"), since=at(10))) == []
@@ -198,6 +229,11 @@ def test_lines_that_are_none():
     broken = b'{"annotations":{"authentication.kubernetes.io/issued-credential-id":"JTI=x"}}\n'
     broken += b'"authentication.kubernetes.io/credential-id":["JTI=y"\n'
     assert told(judge(ISSUED + broken)) == []
+    # deeper than it can be read
+    deep = sending(use(at(9), "old"), {}).replace(
+        b'"requestObject":{}', b'"requestObject":' + b"[" * 9999 + b"]" * 9999
+    )
+    assert told(judge(ISSUED + deep)) == []
 
 
 def verdict_of(verdict, reason="FileRenewed", **more):
