@@ -51,6 +51,11 @@ def test_leaked_tokens_are_dead_at_the_end_and_the_day_after_is_verified(lab, sh
     assert issuer not in trusted(lab), "looking has changed something"
     report = lab.settings.run / "report.txt"
     status, output = rotate(lab, issuer, rotation_revoke_former=True, rotation_report_file=str(report))
+    assert status != 0
+    assert "No former issuer was revoked, because" in output, output[-3000:]
+    assert try_token(lab, leaked) == [200, 200, 200]
+    everywhere = {"pod_restart_namespaces": ["*"], "rotation_revoke_former": True, "rotation_report_file": str(report)}
+    status, output = rotate(lab, issuer, **everywhere)
     assert status == 0, output[-3000:]
     text = report.read_text(encoding="utf-8")
     assert f"Still trusted:  no former issuer (revoked: {shop}" in text
