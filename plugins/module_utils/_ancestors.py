@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ._errors import CollectionError
-from ._plan.ancestors import Process, choose_watched, find_gone, parse_process
+from ._plan.ancestors import Process, choose_watched, find_gone, is_orphan, parse_process
 
 #: More processes than this one upon the other are not between a module and Ansible.
 MAX_ANCESTORS = 64
@@ -51,7 +51,7 @@ class ParentWatch:
         """Return while those who started this module live. Raises ParentGone."""
         now = {p.pid: found[0] for p in self._watched if (found := self._read(p.pid))}
         # Without /proc, the parent's number changes when the parent ends.
-        if find_gone(self._watched, now) or self._parent() != self._first:
+        if is_orphan(self._watched) or find_gone(self._watched, now) or self._parent() != self._first:
             raise ParentGone(
                 "The Ansible process that started this module is gone, so it has stopped before its next step; "
                 "run the playbook again, and it goes on where this one stopped."

@@ -12,6 +12,9 @@ GO_BETWEENS = frozenset(
     {"sh", "ash", "bash", "busybox", "dash", "ksh", "zsh", "sudo", "su", "doas", "runuser", "dzdo", "pbrun", "pfexec"}
 )
 
+#: Ansible's programs that start modules through workers, which are forks of them.
+FORKING = frozenset({"ansible", "ansible-playbook"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
@@ -25,6 +28,10 @@ class Process:
     @property
     def is_go_between(self) -> bool:
         return bool(self.command) and self.command[0].rpartition("/")[2].lstrip("-") in GO_BETWEENS
+
+    @property
+    def is_ansible(self) -> bool:
+        return any(part.rpartition("/")[2] in FORKING for part in self.command[:2])
 
 
 def choose_watched(ancestors: Sequence[Process]) -> tuple[Process, ...]:
@@ -43,6 +50,12 @@ def choose_watched(ancestors: Sequence[Process]) -> tuple[Process, ...]:
             break
         watched.append(process)
     return tuple(watched)
+
+
+def is_orphan(watched: Sequence[Process]) -> bool:
+    """Tell whether Ansible was killed before its worker started this module: then only one of the two is among ``watched``."""
+    programs = [p for p in watched if p.is_ansible]
+    return len(programs) == 1 and programs[0] is watched[-1]
 
 
 def find_gone(watched: Iterable[Process], now: Mapping[int, Process]) -> Process | None:

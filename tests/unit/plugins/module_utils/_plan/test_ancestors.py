@@ -6,6 +6,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.ances
     Process,
     choose_watched,
     find_gone,
+    is_orphan,
     parse_process,
 )
 
@@ -34,6 +35,24 @@ CASES = [
 def test_those_who_wait_for_the_module_are_watched(name, commands, count):
     ancestors = processes(*commands)
     assert choose_watched(ancestors) == tuple(ancestors[:count])
+
+
+@pytest.mark.parametrize(
+    ("commands", "wanted"),
+    [
+        ([SHELL, SHELL, PLAYBOOK, PLAYBOOK], False),
+        ([SHELL, PLAYBOOK, PLAYBOOK, ("/sbin/init",)], False),
+        ([SHELL, SHELL, PLAYBOOK, ("/sbin/init",)], True),
+        ([SHELL, SHELL, PLAYBOOK], True),
+        ([SHELL, ("/usr/bin/ansible", "all", "-m", "x"), ("/usr/bin/ansible", "all", "-m", "x")], False),
+        ([SHELL, ("sshd: me@notty",), ("sshd: me [priv]",)], False),
+        ([ASYNC, ASYNC, ("/sbin/init",)], False),
+        ([SHELL, ("/usr/bin/python3", "run.py", "ansible-playbook")], False),
+        ([], False),
+    ],
+)
+def test_a_worker_that_had_lost_its_playbook_before_it_started_the_module(commands, wanted):
+    assert is_orphan(choose_watched(processes(*commands))) is wanted
 
 
 SHOWN = Process(pid=7, started=70)
