@@ -59,7 +59,7 @@ class Stage:
         return check.stderr.strip() if check.returncode else None
 
 
-#: Tests at random moments; those of the group slow are deterministic.
+#: Rollouts with random reaction times.
 RANDOM = "tests/system/test_wait_random.py"
 #: Runs that are killed at random moments.
 KILLS = "tests/system/test_interruptions.py tests/system/test_node_kills.py"
