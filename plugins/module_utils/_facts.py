@@ -37,6 +37,7 @@ from ._model import (
     key_ids_of,
     latest_revision_of,
     namespace_facts,
+    one_line,
     owner_facts,
     owner_of,
     pod_facts,
@@ -345,12 +346,11 @@ def read_owners(cluster: Cluster, namespaces: Collection[str], owners: Iterable[
     Of kinds that we do not know, nothing is asked, and they are taken to exist.
     """
     scopes: list[str | None] = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
-    listed: dict[str, list[dict[str, Any]]] = {}
 
-    def read(kind: str) -> list[dict[str, Any]]:
-        if kind not in listed:
-            listed[kind] = [o for scope in scopes for o in cluster.list(kind, scope)]
-        return listed[kind]
+    def read(kind: str, uids: Collection[str]) -> list[dict[str, Any]]:
+        # A Deployment has many ReplicaSets of former revisions: what nobody asks for is dropped page by page.
+        pages = (cluster.list_at(kind, s, read=lambda o: o if o["metadata"]["uid"] in uids else None) for s in scopes)
+        return [o for _version, page in pages for o in page if o]
 
     found: dict[str, OwnerFacts] = {}
     wanted: dict[str, set[str]] = {}
@@ -360,10 +360,10 @@ def read_owners(cluster: Cluster, namespaces: Collection[str], owners: Iterable[
         else:
             found[owner.uid] = OwnerFacts()
     for kind, uids in sorted(wanted.items()):
-        objects = [o for o in read(kind) if o["metadata"]["uid"] in uids]
+        objects = read(kind, uids)
         keepers = [owner_of(o) for o in objects]
-        has_deployment = any(k is not None and k.kind == "Deployment" and k.group == "apps" for k in keepers)
-        deployments = {d["metadata"]["uid"]: d for d in (read("Deployment") if has_deployment else ())}
+        above = {k.uid for k in keepers if k is not None and k.kind == "Deployment" and k.group == "apps"}
+        deployments = {d["metadata"]["uid"]: d for d in (read("Deployment", above) if above else ())}
         for obj, keeper in zip(objects, keepers, strict=True):
             deployment = deployments.get(keeper.uid) if keeper else None
             found[obj["metadata"]["uid"]] = owner_facts(kind, obj, deployment)
@@ -377,7 +377,7 @@ def read_create_failures(cluster: Cluster, namespace: str) -> dict[str, str]:
     """
     try:
         events = cluster.list("Event", namespace, field_selector="reason=FailedCreate")
-        return {(e.get("involvedObject") or {}).get("uid", ""): e.get("message") or "" for e in events}
+        return {(e.get("involvedObject") or {}).get("uid", ""): one_line(e.get("message") or "") for e in events}
     except ApiError as error:
         if error.status == 403:
             return {}

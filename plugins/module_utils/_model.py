@@ -11,13 +11,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ._errors import InvalidOption
+
 #: What an empty ``spec.serviceAccountIssuer`` means (openshift/api, config/v1/types_authentication.go).
 DEFAULT_ISSUER = "https://kubernetes.default.svc"
 #: In a pod template: when kubectl rollout restart was called last. A new value makes new pods.
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+#: Longest text of unknown origin that is shown, in characters.
+MAX_TEXT = 300
+#: Labels of what this collection makes.
+MANAGED_BY = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
+#: The Job controller puts it on every pod of a Job, and takes it away as soon as the pod has ended.
+_JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 _FRACTION = re.compile(r"\.\d+")
 
 
@@ -29,6 +37,15 @@ class Outcome(enum.Enum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whether to wait on, why in a word for programs (empty where none asks), and in words for people."""
+
+    outcome: Outcome
+    message: str
+    reason: str = ""
+
+
 def parse_time(text: str | None) -> datetime | None:
     """Return an API timestamp (RFC 3339, UTC) as an aware datetime; None for None or an empty text."""
     if not text:
@@ -36,6 +53,22 @@ def parse_time(text: str | None) -> datetime | None:
     # Python 3.10 knows neither Z nor a fraction of other than three or six digits.
     moment = datetime.fromisoformat(_FRACTION.sub(lambda m: f"{m[0]:0<7}"[:7], text).replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def one_line(text: str) -> str:
+    """Return a text of unknown origin on one line, without control characters, of a reasonable length."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return f"{shown[:MAX_TEXT]}..." if len(shown) > MAX_TEXT else shown
+
+
+def read_moment(text: str | None, title: str) -> datetime | None:
+    """Return the moment that a user has given for ``title``, such as "The option since". Raises InvalidOption."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise InvalidOption(
+            f"{title} is {text!r}, which is not a moment in RFC 3339; give one such as 2026-11-22T08:02:31Z."
+        ) from None
 
 
 def format_time(moment: datetime | None) -> str | None:
@@ -309,6 +342,11 @@ class PodFacts:
     finalizers: tuple[str, ...] = ()
     #: How many seconds after its start it became Ready last; None when it is not.
     ready_after: float | None = None
+
+    @property
+    def held_by(self) -> list[str]:
+        """The finalizers that nobody takes away by himself when the pod has ended."""
+        return [f for f in self.finalizers if f != _JOB_FINALIZER]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

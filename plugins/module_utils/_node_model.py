@@ -10,15 +10,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ._model import NO_CONDITION, PodFacts, conditions_of, parse_time, pod_facts
+from ._model import MANAGED_BY, NO_CONDITION, PodFacts, conditions_of, parse_time, pod_facts
 
 #: Holds a NodeMark while a node is drained, restarted and proven; goes with the cordon.
 MARK = "bound-tokens.openshift/restart"
 #: Of the pod that restarts a node; the drain leaves it alone.
-RESTART_LABELS = {
-    "app.kubernetes.io/managed-by": "bound_tokens.openshift",
-    "app.kubernetes.io/component": "node-restart",
-}
+RESTART_LABELS = {**MANAGED_BY, "app.kubernetes.io/component": "node-restart"}
 #: Nodes with one of these hold an etcd member.
 CONTROL_PLANE_ROLES = ("control-plane", "master", "arbiter")
 
@@ -138,7 +135,6 @@ class NodePod:
     has_local_data: bool = False
     is_restart_pod: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
-    finalizers: tuple[str, ...] = ()
     created_at: datetime | None = None
     deletion_time: datetime | None = None
     #: How a container ended, in its own or the kubelet's words; empty when none has.
@@ -174,7 +170,6 @@ def node_pod(pod: Mapping[str, Any]) -> NodePod:
         has_local_data=any("emptyDir" in volume for volume in spec.get("volumes") or ()),
         is_restart_pod=RESTART_LABELS.items() <= labels.items(),
         labels=labels,
-        finalizers=tuple(metadata.get("finalizers") or ()),
         created_at=parse_time(metadata.get("creationTimestamp")),
         deletion_time=parse_time(metadata.get("deletionTimestamp")),
         words=" ".join(" ".join(words).split()) or status.get("message") or "",

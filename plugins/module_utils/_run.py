@@ -13,10 +13,10 @@ from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, retry
 from ._errors import ApiError
+from ._model import MANAGED_BY
 from ._plan.node_record import KEY as NODES_KEY
 from ._plan.node_record import NodeRecord, dump_nodes, parse_nodes
 from ._plan.run_record import (
-    LABELS,
     NAME,
     NamespaceRecord,
     RunRecord,
@@ -69,11 +69,11 @@ class RecordStore:
         return found
 
     def _write(self, data: Mapping[str, str | None]) -> None:
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "labels": LABELS}, "data": data}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "labels": MANAGED_BY}, "data": data}
         if self.version is None:
             found = self.cluster.create("ConfigMap", body, self.namespace)
         else:
-            patch = {"metadata": {"resourceVersion": self.version, "labels": LABELS}, "data": body["data"]}
+            patch = {"metadata": {"resourceVersion": self.version, "labels": MANAGED_BY}, "data": body["data"]}
             found = self.cluster.merge_patch("ConfigMap", NAME, patch, self.namespace)
         self.version = found["metadata"]["resourceVersion"]
 

@@ -15,7 +15,7 @@ from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, WaitOptions, poll
 from ._errors import ApiError, CollectionError, Refused, WaitFailed
-from ._model import Outcome
+from ._model import MANAGED_BY, Outcome
 from ._plan.lease import (
     FRESH_SECONDS,
     RENEW_SECONDS,
@@ -29,7 +29,7 @@ from ._plan.lease import (
     lease_spec,
     watch_lease,
 )
-from ._plan.run_record import LABELS, NAME, NAMESPACE_LABELS
+from ._plan.run_record import NAME, NAMESPACE_LABELS
 
 #: A renewal that passes by itself, told in a way that nothing takes for an answer about a pod.
 _TRY_AGAIN = 408
@@ -135,7 +135,7 @@ class RunLock:
                 body = {
                     "apiVersion": "coordination.k8s.io/v1",
                     "kind": "Lease",
-                    "metadata": {"name": NAME, "labels": LABELS},
+                    "metadata": {"name": NAME, "labels": MANAGED_BY},
                     "spec": spec,
                 }
                 found = self.cluster.create("Lease", body, self.namespace)

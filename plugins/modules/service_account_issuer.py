@@ -57,8 +57,8 @@ options:
       - V(managed) demands that the operator manages the kube-apiservers.
       - V(overrides) demands that C(spec.unsupportedConfigOverrides) of C(kubeapiservers.operator.openshift.io/cluster) sets
         neither C(service-account-issuer) nor C(api-audiences).
-      - V(quiet) demands that no rollout and no update is running, that the ClusterOperators C(kube-apiserver) and
-        C(authentication) are not degraded, and that no MachineConfigPool is updating or degraded.
+      - V(quiet) demands that no rollout and no update is running, that no ClusterOperator is degraded,
+        and that no MachineConfigPool is updating or degraded.
       - V(poison) demands that no trusted issuer is one with which a kube-apiserver does not start, see O(repair_trusted).
       - V(room) demands a free place among the ten issuers that can be trusted.
       - V(trust) warns on releases that trust no former issuer.

@@ -26,7 +26,7 @@ from .._holder_facts import (
     read_secrets,
 )
 from .._holder_model import HolderContext, HolderPod
-from .._model import IssuerFacts, format_time, parse_time
+from .._model import IssuerFacts, format_time, read_moment
 from .._plan.holders import (
     BLOCKING,
     HolderVerdict,
@@ -74,24 +74,14 @@ def holder_request(params: Mapping[str, Any]) -> HolderRequest:
         raise InvalidOption(f"The option max_bytes is {params['max_bytes']}; give at least 1.")
     return HolderRequest(
         verify=params["verify"],
-        since=_parse_moment(params, "since"),
-        used_since=_parse_moment(params, "used_since"),
+        since=read_moment(params["since"], "The option since"),
+        used_since=read_moment(params["used_since"], "The option used_since"),
         max_bytes=params["max_bytes"],
         former=tuple(params["former_issuers"]),
         outside=read_outside_tokens(params["outside_tokens"]),
         custom_kinds=tuple(CustomKind(**k) for k in params["custom_resources"]),
         all_pods=params["all_pods"],
     )
-
-
-def _parse_moment(params: Mapping[str, Any], option: str) -> datetime | None:
-    try:
-        return parse_time(params[option])
-    except ValueError:
-        raise InvalidOption(
-            f"The option {option} is {params[option]!r}, which is not a moment in RFC 3339; "
-            "give one such as 2026-11-22T08:02:31Z."
-        ) from None
 
 
 @dataclass(slots=True, kw_only=True)

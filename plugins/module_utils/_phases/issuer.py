@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +24,7 @@ from .._facts import (
 from .._model import (
     Finding,
     IssuerFacts,
+    Judgement,
     Outcome,
     Probe,
     RolloutFacts,
@@ -42,14 +42,6 @@ REACTION = WaitOptions(timeout=120.0, interval=0.5)
 
 #: Chooses entries of the list of trusted issuers: the reason for each one that goes, by its place.
 Chooser = Callable[[Sequence[TrustedIssuer]], Mapping[int, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reaction:
-    """Whether the operator has taken over what was written."""
-
-    outcome: Outcome
-    message: str
 
 
 def apply_issuer(cluster: Cluster, request: IssuerRequest, *, check_mode: bool, clock: Clock) -> dict[str, Any]:
@@ -159,9 +151,9 @@ def drop_trusted(cluster: Cluster, choose: Chooser, clock: Clock) -> None:
 def await_reaction(cluster: Cluster, is_there: Callable[[RolloutFacts], bool], clock: Clock) -> None:
     """Return when the operator shows what ``is_there`` asks for. Raises WaitTimedOut."""
 
-    def judge(facts: RolloutFacts) -> Reaction:
+    def judge(facts: RolloutFacts) -> Judgement:
         issuers = ", ".join(facts.observed_issuers)
-        return Reaction(
+        return Judgement(
             outcome=Outcome.DONE if is_there(facts) else Outcome.WAITING,
             message=f"the active issuer is {facts.issuer.active}, and the kube-apiservers are configured for {issuers}.",
         )

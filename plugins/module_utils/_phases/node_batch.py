@@ -15,7 +15,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._effects import ask_for_deletion, create_if_missing
 from .._errors import ApiError
-from .._model import Outcome, format_time, parse_time
+from .._model import Judgement, Outcome, format_time, parse_time
 from .._node_effects import change_mark, cordon, put_back
 from .._node_facts import (
     read_node,
@@ -53,14 +53,6 @@ class Way(enum.Enum):
     RESTART = "restart"
     DRAIN = "drain"
     RETURN = "return"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchVerdict:
-    """A judgement of a batch under way."""
-
-    outcome: Outcome
-    message: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,12 +182,12 @@ class BatchRun:
         self.is_farther = self.is_refused = True
         return names
 
-    def judge(self, facts: None) -> BatchVerdict:
+    def judge(self, facts: None) -> Judgement:
         under_way = [name for name in self.names if not self._is_over(name)]
         if not under_way:
-            return BatchVerdict(outcome=Outcome.DONE, message="no node is under way")
+            return Judgement(outcome=Outcome.DONE, message="no node is under way")
         words = "; ".join(f"{name}: {self.journeys[name].message}" for name in under_way)
-        return BatchVerdict(outcome=Outcome.WAITING, message=words)
+        return Judgement(outcome=Outcome.WAITING, message=words)
 
     def _is_over(self, name: str) -> bool:
         return self.record.nodes[name].step in ENDED or self.journeys[name].is_arrived

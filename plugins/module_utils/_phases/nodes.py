@@ -15,7 +15,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFailed
 from .._facts import read_caller, read_denied
-from .._model import Outcome, format_time
+from .._model import MANAGED_BY, Judgement, Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
 from .._node_model import NodeFacts, NodeMark
 from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
@@ -29,12 +29,12 @@ from .._plan.node_record import (
     judge_nodes,
 )
 from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, fit_beside, plan_batches
-from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE
-from .._plan.restart import MANAGED_BY, find_unwell, read_image
+from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE, describe_denied
+from .._plan.restart import find_unwell, read_image
 from .._plan.story import format_seconds
 from .._run import RecordStore
 from .gates import Gatekeeper
-from .node_batch import BatchRun, BatchVerdict, Way
+from .node_batch import BatchRun, Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ class NodeRun:
     requires_restart: bool = True
     changed: bool = False
     finished: list[float] = field(default_factory=list)
+    _last_record: NodeRecord | None = field(default=None, init=False)
 
     def work(self, *, check_mode: bool) -> dict[str, Any]:
         """Restart the nodes and return the module's result; in check mode return the plan.
@@ -113,8 +114,6 @@ class NodeRun:
                 self._remove_namespace()
             raise
         return self._result(plan)
-
-    _last_record: NodeRecord | None = None
 
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
@@ -252,7 +251,7 @@ class NodeRun:
             known = record.nodes.get(node.name)
             unwell = tuple(find_unwell(around.pods.get(node.name, ())))
             boot_id = node.mark.boot_id if node.mark else node.boot_id
-            is_kept = self.request.only is not None and node.name not in self.request.only and bool(self.request.only)
+            is_kept = bool(self.request.only) and node.name not in (self.request.only or ())
             if known is None or (self.way is Way.DRAIN and node.mark is None):
                 known = NodeProgress(boot_id=boot_id, unwell=() if node.mark else unwell)
             elif node.mark is None and node.boot_id != known.boot_id:
@@ -291,10 +290,7 @@ class NodeRun:
             wanted += RESTART
         denied = read_denied(self.cluster, wanted)
         if denied:
-            raise Refused(
-                f"No node was touched: you are not allowed to {'; '.join(str(p) for p in denied)}; "
-                "ask a cluster administrator for this."
-            )
+            raise Refused(f"No node was touched: {describe_denied(denied)}")
 
     def _refuse_blocked(self, plan: NodePlan) -> None:
         blocking = [f.message for f in plan.findings if f.is_blocking]
@@ -423,10 +419,8 @@ class NodeRun:
         until = self.clock.monotonic() + seconds
         self.say(f"pausing for {format_seconds(seconds)} after the first node")
 
-        def judge(now: float) -> BatchVerdict:
-            return BatchVerdict(
-                outcome=Outcome.DONE if now >= until else Outcome.WAITING, message="the pause is not over"
-            )
+        def judge(now: float) -> Judgement:
+            return Judgement(outcome=Outcome.DONE if now >= until else Outcome.WAITING, message="the pause is not over")
 
         poll(
             self.clock.monotonic,

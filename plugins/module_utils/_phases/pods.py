@@ -25,7 +25,7 @@ from .._facts import (
 from .._model import OwnerFacts, format_time, parse_time
 from .._node_facts import read_budgets
 from .._node_model import BudgetFacts
-from .._plan.permissions import renewal_permissions
+from .._plan.permissions import describe_denied, renewal_permissions
 from .._plan.pod_findings import PodFinding, estimate_seconds, find_hindrances
 from .._plan.pods import (
     NamespacePlan,
@@ -147,10 +147,7 @@ def require_permissions(cluster: Cluster, plans: Sequence[NamespacePlan]) -> Non
         return
     denied = read_denied(cluster, wanted)
     if denied:
-        raise Refused(
-            f"No pod was renewed: you are not allowed to {'; '.join(str(p) for p in denied)}; "
-            "ask a cluster administrator for this."
-        )
+        raise Refused(f"No pod was renewed: {describe_denied(denied)}")
 
 
 def find_start(cluster: Cluster, request: RenewalRequest, clock: Clock) -> Start:

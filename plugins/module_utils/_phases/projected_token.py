@@ -15,11 +15,10 @@ from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused
 from .._facts import read_caller, read_mounted_claims, read_token_issuers, read_wanted_issuer
-from .._model import Outcome, Probe
+from .._model import Judgement, Outcome, Probe
 from .._plan.projected_token import (
     PodPlan,
     PodSpec,
-    PodVerdict,
     build_pod,
     build_trial,
     compare_pod,
@@ -59,7 +58,7 @@ class PodWork:
     deadline: float = 0.0
     pod: Object | None = None
     claims: Object | None = None
-    verdict: PodVerdict | None = None
+    verdict: Judgement | None = None
     action: str = "none"
     is_changed: bool = False
     #: Whether the deletion of a pod may have been taken on: it was, or no answer told.
@@ -107,7 +106,7 @@ class PodWork:
             self.claims = self.read_claims()
             return self.pod
 
-        def judge(pod: Object | None) -> PodVerdict:
+        def judge(pod: Object | None) -> Judgement:
             self.verdict = judge_readiness(self.spec, pod, uid)
             if self.verdict.outcome is Outcome.DONE and self.claims is not None:
                 self.verdict = judge_mounted_token(self.spec, self.claims, uid, issuer)
@@ -128,9 +127,9 @@ class PodWork:
                 self.is_changed, self.action = True, "deleted"
             return None if is_gone else found
 
-        def judge(found: Object | None) -> PodVerdict:
+        def judge(found: Object | None) -> Judgement:
             outcome = Outcome.DONE if found is None else Outcome.WAITING
-            return PodVerdict(outcome=outcome, reason="Terminating", message=f"{self.spec} is being deleted.")
+            return Judgement(outcome=outcome, reason="Terminating", message=f"{self.spec} is being deleted.")
 
         self._poll(look, judge)
         self.pod = self.claims = self.verdict = None
@@ -197,10 +196,10 @@ class PodWork:
                     raise
                 return None if is_passing else found
 
-        def judge(pod: Object | None) -> PodVerdict:
+        def judge(pod: Object | None) -> Judgement:
             self.pod = pod
             outcome = Outcome.WAITING if pod is None else Outcome.DONE
-            return PodVerdict(outcome=outcome, reason="Busy", message="the API server could not create it yet")
+            return Judgement(outcome=outcome, reason="Busy", message="the API server could not create it yet")
 
         self._poll(attempt, judge, deadline=self.clock.monotonic() + self.options.timeout)
         self.is_changed, self.action = True, "created"
@@ -254,7 +253,7 @@ class PodWork:
     def _poll(
         self,
         observe: Callable[[], Object | None],
-        judge: Callable[[Object | None], PodVerdict],
+        judge: Callable[[Object | None], Judgement],
         *,
         deadline: float | None = None,
     ) -> None:

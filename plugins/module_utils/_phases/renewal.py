@@ -15,13 +15,12 @@ from .._clock import Clock, WaitOptions
 from .._effects import renew_pod, restart_rollout
 from .._errors import ApiError
 from .._facts import read_create_failures, read_owners, read_pods_at
-from .._model import Owner, OwnerFacts, PodFacts, format_time
+from .._model import Judgement, Owner, OwnerFacts, PodFacts, format_time
 from .._plan.pod_ways import needs_restart
 from .._plan.pods import (
     NamespacePlan,
     Progress,
     RenewalRequest,
-    RenewalVerdict,
     awaited_owners,
     choose_next,
     count_down,
@@ -216,7 +215,7 @@ class Renewal:
         pause = max(error.retry_after or 0.0, min(self.options.interval, FIRST_RETRY * 2 ** min(tries, 10)))
         self.blocked[pod.uid] = Blocked(words=error.words, tries=tries, until=self.clock.monotonic() + pause)
 
-    def judge(self) -> RenewalVerdict:
+    def judge(self) -> Judgement:
         """Return how it stands by the last look."""
         words = {uid: b.words for uid, b in self.blocked.items()}
         keepers = self.plan.keepers.values()

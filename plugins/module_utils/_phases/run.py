@@ -14,7 +14,7 @@ from .._clock import Clock, retry
 from .._errors import ApiError, Refused
 from .._facts import read_denied, read_wanted_issuer
 from .._model import Permission
-from .._plan.permissions import NAMESPACES, permissions_for, run_permissions
+from .._plan.permissions import NAMESPACES, describe_denied, permissions_for, run_permissions
 from .._plan.run_record import RunRecord, RunVerdict, advance, judge_record
 from .._run import RecordStore, Run
 
@@ -111,10 +111,7 @@ class RunOffice:
         wanted = (*self._permissions(), *permissions_for(request.needed_for))
         denied = retry(lambda: read_denied(self.cluster, wanted), clock=self.clock)
         if denied:
-            raise Refused(
-                f"No run was begun: you are not allowed to {'; '.join(str(p) for p in denied)}; "
-                "ask a cluster administrator for this."
-            )
+            raise Refused(f"No run was begun: {describe_denied(denied)}")
 
     def _permissions(self) -> tuple[Permission, ...]:
         """Return what the record and the lease need, with the namespace where it is missing."""

@@ -11,9 +11,9 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._errors import ApiError, WaitTimedOut
 from .._facts import read_degraded
-from .._model import Condition, Outcome
+from .._model import Condition, Judgement, Outcome
 from .._parallel import side_by_side
-from .._plan.pods import RenewalRequest, RenewalVerdict, describe_degraded, is_platform, name_namespaces
+from .._plan.pods import RenewalRequest, describe_degraded, is_platform, name_namespaces
 from .renewal import Renewal
 from .rollout import pause_for_rollout
 
@@ -133,7 +133,7 @@ class Wave:
             renewal.prolong()
         return True
 
-    def judge(self, _seen: None) -> RenewalVerdict:
+    def judge(self, _seen: None) -> Judgement:
         """Return DONE when every namespace is; those that are leave the loop. Raises WaitTimedOut for one that stands still."""
         verdicts = [(renewal, self.judge_one(renewal)) for renewal in self.active]
         for renewal, verdict in verdicts:
@@ -149,15 +149,15 @@ class Wave:
                     f"last seen: {verdict.message}"
                 )
         if not self.active and not self.waiting:
-            return RenewalVerdict(outcome=Outcome.DONE, reason="Renewed", message="All pods are renewed.")
+            return Judgement(outcome=Outcome.DONE, reason="Renewed", message="All pods are renewed.")
         message = " ".join(v.message for r, v in verdicts if r in self.active)
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="NamespacesLeft", message=message)
+        return Judgement(outcome=Outcome.WAITING, reason="NamespacesLeft", message=message)
 
-    def judge_one(self, renewal: Renewal) -> RenewalVerdict:
+    def judge_one(self, renewal: Renewal) -> Judgement:
         """Return how one namespace stands; where it belongs to the platform, with the ClusterOperators."""
         verdict = renewal.judge()
         if verdict.outcome is Outcome.DONE and self.degraded and is_platform(renewal.name):
-            return RenewalVerdict(outcome=Outcome.WAITING, reason="OperatorsDegraded", message=self.degraded)
+            return Judgement(outcome=Outcome.WAITING, reason="OperatorsDegraded", message=self.degraded)
         return verdict
 
     def wait_for_change(self, left: float) -> None:

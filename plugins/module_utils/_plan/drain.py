@@ -56,20 +56,9 @@ class DrainDecision:
 
 def read_drain_options(given: Mapping[str, Any] | None, *, allow_disruption: bool) -> DrainOptions:
     """Return the options ``delete_options``. Raises InvalidOption where they can't be meant, or need consent."""
-    given = {name: value for name, value in (given or {}).items() if value is not None}
-    options = DrainOptions(
-        force=given.get("force", False),
-        ignore_daemonsets=given.get("ignore_daemonsets", True),
-        delete_emptydir_data=given.get("delete_emptydir_data", False),
-        disable_eviction=given.get("disable_eviction", False),
-        delete_after=given.get("delete_after"),
-        grace_period=given.get("terminate_grace_period"),
-        timeout=given.get("wait_timeout", DRAIN_TIMEOUT),
-    )
-    times = {
-        "terminate_grace_period": options.grace_period,
-        "delete_after": options.delete_after,
-    }
+    names = {"terminate_grace_period": "grace_period", "wait_timeout": "timeout"}
+    options = DrainOptions(**{names.get(n, n): value for n, value in (given or {}).items() if value is not None})
+    times = {"terminate_grace_period": options.grace_period, "delete_after": options.delete_after}
     for name, seconds in times.items():
         if seconds is not None and seconds < 0:
             raise InvalidOption(f"The option delete_options.{name} is {seconds}; give 0 or more seconds.")
@@ -144,7 +133,7 @@ def describe_left(left: Sequence[NodePod], blocked: Mapping[str, str], awaited: 
     shown = []
     for pod in left[:3]:
         if pod.facts.is_terminating:
-            held = f", held by its finalizers {', '.join(pod.finalizers)}" if pod.finalizers else ""
+            held = f", held by its finalizers {', '.join(pod.facts.finalizers)}" if pod.facts.finalizers else ""
             shown.append(f"{pod} is terminating{held}")
         elif pod.facts.uid in blocked:
             shown.append(f"{pod} may not go yet: {blocked[pod.facts.uid]}")

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import InvalidOption
-from .._model import NO_CONDITION, Condition, Outcome, RolloutVerdict, format_time, parse_time
+from .._model import NO_CONDITION, Condition, Outcome, RolloutVerdict, format_time, read_moment
 from .._node_model import BudgetFacts, NodeFacts, PoolFacts
 from .nodes import NodeRequest, find_room
 
@@ -169,7 +169,7 @@ def read_gate_request(params: Mapping[str, Any]) -> GateRequest:
         stable_seconds=stable,
         skip=frozenset(params["skip_gates"]),
         window=parse_window(params["window"]) if params["window"] else None,
-        deadline=_parse_deadline(params["deadline"]),
+        deadline=read_moment(params["deadline"], "The option deadline"),
     )
 
 
@@ -224,15 +224,6 @@ def _read_probe(given: Mapping[str, Any], title: str) -> ProbeGate:
     if not 100 <= probe.status <= 599:
         raise InvalidOption(f"The status of the {title} is {probe.status}; give an HTTP status such as 200.")
     return probe
-
-
-def _parse_deadline(text: str | None) -> datetime | None:
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise InvalidOption(
-            f"The option deadline is {text!r}, which is not a moment in RFC 3339; give one such as 2026-11-22T05:00:00Z."
-        ) from None
 
 
 _WINDOW = re.compile(

@@ -13,9 +13,8 @@ from sys import intern
 from types import MappingProxyType
 from typing import Any
 
-from .._errors import InvalidOption
 from .._holder_model import Delivery, HolderPod, TokenSource
-from .._model import IssuerFacts, PodFacts, SwitchTime, TrustedIssuer, format_time, parse_time
+from .._model import IssuerFacts, PodFacts, SwitchTime, TrustedIssuer, format_time, parse_time, read_moment
 
 #: The kubelet requests a token anew at 80 % of its lifetime or after 24 hours (pkg/kubelet/token/token_manager.go), when it
 #: next syncs the pod, every 60 to 90 s.
@@ -327,17 +326,12 @@ class OutsideToken:
 
 def read_outside_tokens(entries: Iterable[Mapping[str, Any]]) -> tuple[OutsideToken, ...]:
     """Return the user's own list. Raises InvalidOption for moments that are none."""
-    found = []
-    for entry in entries:
-        try:
-            expires = parse_time(entry.get("expires"))
-        except ValueError:
-            raise InvalidOption(
-                f"Of the outside token {entry['name']}, expires is {entry['expires']!r}, which is not a moment in RFC 3339; "
-                "give one such as 2026-12-24T18:00:00Z."
-            ) from None
-        found.append(OutsideToken(name=entry["name"], expires=expires))
-    return tuple(found)
+    return tuple(
+        OutsideToken(
+            name=e["name"], expires=read_moment(e.get("expires"), f"Of the outside token {e['name']}, expires")
+        )
+        for e in entries
+    )
 
 
 def outside_record(token: OutsideToken, window: SwitchWindow, now: datetime) -> dict[str, Any]:

@@ -22,8 +22,6 @@ from .story import format_seconds
 MAX_NAMED = 3
 #: How long after it should have been gone a pod is worth a word.
 LONG_TERMINATING = timedelta(minutes=10)
-#: The Job controller puts it on every pod of a Job, and takes it away as soon as the pod has ended.
-_JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 
 _TROUBLE = {
     "NoOwner": (
@@ -344,8 +342,7 @@ def _check_single_replicas(plan: _Plan) -> Found:
 def _check_finalizers(plan: _Plan) -> Found:
     for node in plan.chosen:
         for pod in plan.targets[node.name]:
-            held = [f for f in pod.finalizers if f != _JOB_FINALIZER]
-            if held:
+            if held := pod.facts.held_by:
                 yield NodeFinding(
                     node=node.name,
                     check="Finalizers",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from .._model import Permission, Probe
 
@@ -29,11 +30,9 @@ ISSUER = (
 TRUSTED_ISSUERS = Permission(
     verb="patch", group="operator.openshift.io", resource="kubeapiservers", subresource="status"
 )
-DRAIN = (
-    Permission(verb="patch", group="", resource="nodes"),
-    Permission(verb="create", group="", resource="pods", subresource="eviction"),
-)
+EVICT_PODS = Permission(verb="create", group="", resource="pods", subresource="eviction")
 DELETE_PODS = Permission(verb="delete", group="", resource="pods")
+DRAIN = (Permission(verb="patch", group="", resource="nodes"), EVICT_PODS)
 NAMESPACES = Permission(verb="create", group="", resource="namespaces")
 RESTART = (
     NAMESPACES,
@@ -55,7 +54,7 @@ RESTART = (
         ),
     ),
     Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
-    Permission(verb="delete", group="", resource="pods", namespace=RESTART_NAMESPACE),
+    replace(DELETE_PODS, namespace=RESTART_NAMESPACE),
 )
 
 
@@ -63,9 +62,7 @@ def renewal_permission(method: str, namespace: str, kind: str = "") -> Permissio
     """Return what renewing pods in ``namespace`` needs; an empty one stands for all. ``kind`` is what a rollout restarts."""
     if method == "rollout":
         return Permission(verb="patch", group="apps", resource=f"{kind.lower()}s", namespace=namespace)
-    if method == "delete":
-        return Permission(verb="delete", group="", resource="pods", namespace=namespace)
-    return Permission(verb="create", group="", resource="pods", subresource="eviction", namespace=namespace)
+    return replace(DELETE_PODS if method == "delete" else EVICT_PODS, namespace=namespace)
 
 
 def renewal_permissions(namespace: str, deeds: Iterable[tuple[str, str]]) -> list[Permission]:
@@ -91,14 +88,19 @@ def probe_permission(probe: Probe) -> Permission:
 
 #: What the tasks of a run need besides its record, by the names of the option needed_for.
 NEEDS = {
-    "deletion": (renewal_permission("delete", ""),),
-    "eviction": (renewal_permission("evict", ""),),
+    "deletion": (DELETE_PODS,),
+    "eviction": (EVICT_PODS,),
     "issuer": ISSUER,
     "node_restart": (*DRAIN, *RESTART),
     "probe": (probe_permission(Probe()),),
     "revocation": (TRUSTED_ISSUERS,),
     "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
 }
+
+
+def describe_denied(denied: Iterable[Permission]) -> str:
+    """Return what is missing and who can help, as the end of a sentence."""
+    return f"you are not allowed to {'; '.join(str(p) for p in denied)}; ask a cluster administrator for this."
 
 
 def permissions_for(names: Collection[str]) -> tuple[Permission, ...]:

@@ -17,8 +17,6 @@ from .story import format_seconds
 
 #: Seconds that a pod takes of which nobody knows how long it took.
 USUAL_SECONDS = 10.0
-#: The Job controller puts it on every pod of a Job, and takes it away as soon as the pod has ended.
-_JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 _NO_ROLLOUT = {
     "NoRollout": "there are no rollouts of this kind",
     "OnDelete": "it updates pods only when they are deleted",
@@ -130,9 +128,11 @@ def _check_whole(around: _Around) -> Found:
 
 def _check_finalizers(around: _Around) -> Found:
     for pod in around.plan.targets:
-        held = [f for f in pod.finalizers if f != _JOB_FINALIZER]
-        if held:
-            yield "Finalizers", f"{pod.name} is not gone before somebody removes its finalizers: {', '.join(held)}."
+        if pod.held_by:
+            yield (
+                "Finalizers",
+                f"{pod.name} is not gone before somebody removes its finalizers: {', '.join(pod.held_by)}.",
+            )
 
 
 #: In the order in which their findings are best looked at.

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Condition, NamespaceFacts, Outcome, Owner, OwnerFacts, PodFacts, parse_time
+from .._model import Condition, Judgement, NamespaceFacts, Outcome, Owner, OwnerFacts, PodFacts, read_moment
 from .._node_model import BudgetFacts, matches
 from .holders import find_exemption, has_started_after
 from .pod_ways import Way, choose_way
@@ -152,15 +152,6 @@ class NamespacePlan:
         return {w.keeper.uid: w.keeper for w in self.ways.values() if w.keeper}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewalVerdict:
-    """A judgement of the renewal of one namespace."""
-
-    outcome: Outcome
-    reason: str
-    message: str
-
-
 def read_request(params: Mapping[str, Any]) -> RenewalRequest:
     """Return what the options of pod_restart ask for. Raises InvalidOption where they can't be meant."""
     everything, grace_period = params["all"], params["terminate_grace_period"]
@@ -187,7 +178,7 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         exclude=tuple(params["exclude_namespaces"]),
         namespace_selector=",".join(params["namespace_selectors"]),
         pod_selector=",".join(params["label_selectors"]),
-        started_before=_parse_started_before(params["started_before"]),
+        started_before=read_moment(params["started_before"], "The option started_before"),
         method=params["method"] or ("delete" if everything else "evict"),
         keeps_pace=params["pace"] == "owner",
         max_namespaces=params["max_namespaces"],
@@ -197,16 +188,6 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         grace_period=grace_period,
         requires_rollout=params["require_rollout"],
     )
-
-
-def _parse_started_before(text: str | None) -> datetime | None:
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise InvalidOption(
-            f"The option started_before is {text!r}, which is not a moment in ISO 8601; "
-            "give one such as 2026-11-22T08:02:31Z."
-        ) from None
 
 
 def order_namespaces(
@@ -525,7 +506,7 @@ def judge_renewal(
     ready_before: Mapping[str, int],
     blocked: Mapping[str, str] | None = None,
     keepers: Iterable[Owner] = (),
-) -> RenewalVerdict:
+) -> Judgement:
     """Return DONE when no pod of ``targets`` exists any more and every owner has its Ready pods again.
 
     Pods are told apart by UID, since a StatefulSet's new pod has the old one's name. ``blocked`` holds the server's
@@ -544,21 +525,17 @@ def judge_renewal(
         stuck = [words for uid, words in unwell.items() if uid in owners and owners[uid].trouble]
         if stuck:
             message += f" No more go while {shorten(stuck)}."
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="PodsRemain", message=message)
+        return Judgement(outcome=Outcome.WAITING, reason="PodsRemain", message=message)
     if unwell:
-        return RenewalVerdict(
-            outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(list(unwell.values()))}."
-        )
+        return Judgement(outcome=Outcome.WAITING, reason="OwnersNotWhole", message=f"{shorten(list(unwell.values()))}.")
     rolling = [
         f"{k} is still rolling out{_describe_trouble(k.uid, owners)}"
         for k in keepers
         if k.uid in owners and not owners[k.uid].is_rolled_out
     ]
     if rolling:
-        return RenewalVerdict(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{shorten(rolling)}.")
-    return RenewalVerdict(
-        outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced."
-    )
+        return Judgement(outcome=Outcome.WAITING, reason="RolloutsRunning", message=f"{shorten(rolling)}.")
+    return Judgement(outcome=Outcome.DONE, reason="Renewed", message=f"All {len(targets)} pods are gone and replaced.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidOption
-from .._model import Outcome, conditions_of
+from .._model import Judgement, Outcome, conditions_of
 
 #: The API's own bounds of a projected token's lifetime (kubernetes, pkg/apis/core/validation).
 MIN_SECONDS, MAX_SECONDS = 600, 2**32
@@ -334,20 +334,11 @@ def _refuse_owned(spec: PodSpec, owner: str) -> PodPlan:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodVerdict:
-    """A judgement of a pod or of its token, with its reason."""
-
-    outcome: Outcome
-    reason: str
-    message: str
+def _verdict(outcome: Outcome, reason: str, message: str) -> Judgement:
+    return Judgement(outcome=outcome, reason=reason, message=message)
 
 
-def _verdict(outcome: Outcome, reason: str, message: str) -> PodVerdict:
-    return PodVerdict(outcome=outcome, reason=reason, message=message)
-
-
-def judge_readiness(spec: PodSpec, pod: Mapping[str, Any] | None, uid: str) -> PodVerdict:
+def judge_readiness(spec: PodSpec, pod: Mapping[str, Any] | None, uid: str) -> Judgement:
     """Return DONE when the pod with this UID is Ready, FAILED when it can't become so any more."""
     if pod is None or pod["metadata"]["uid"] != uid:
         words = "it was deleted" if pod is None else "another pod has taken its name"
@@ -402,7 +393,7 @@ def _join_words(*words: str | None) -> str:
     return ": ".join(_trim(w) for w in words if w)
 
 
-def judge_mounted_token(spec: PodSpec, claims: Mapping[str, Any], uid: str, issuer: str | None = None) -> PodVerdict:
+def judge_mounted_token(spec: PodSpec, claims: Mapping[str, Any], uid: str, issuer: str | None = None) -> Judgement:
     """Return whether the claims in the pod's file are as asked for: FAILED when not, since waiting mends none of them.
 
     A lifetime that the API server changed is DONE with a reason of its own: shortened by

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .._errors import InvalidOption
-from .._model import Address, format_time, parse_time
+from .._model import Address, format_time, one_line, read_moment
 from .audit_log import LogRange, find_lines, parse_event, time_of
 
 #: In every line about a refused request. A kube-apiserver writes objects' fields in one order and without spaces.
@@ -25,8 +25,6 @@ SHORTEST_SILENCE = 10
 #: More clients than this are not told apart on one server, so that whoever invents names can't fill the memory.
 MAX_CLIENTS = 500
 OTHERS = ("", "")
-#: Characters of a user agent or a path, which are any text that a client likes; those of controllers have 150.
-MAX_TEXT = 200
 #: How many clients a sentence names.
 MAX_NAMED = 5
 
@@ -46,18 +44,11 @@ class RejectionRequest:
 
 def rejection_request(params: Mapping[str, Any]) -> RejectionRequest:
     """Return the request that the options make. Raises InvalidOption for those that can't be meant."""
-    try:
-        since = parse_time(params["since"])
-    except ValueError:
-        raise InvalidOption(
-            f"The option since is {params['since']!r}, which is not a moment in RFC 3339; "
-            "give one such as 2026-11-22T08:02:31Z."
-        ) from None
     for name, least in (("max_bytes", 1), ("loop_minutes", 2), ("loop_pause", 1)):
         if params[name] < least:
             raise InvalidOption(f"The option {name} is {params[name]}; give at least {least}.")
     return RejectionRequest(
-        since=since,
+        since=read_moment(params["since"], "The option since"),
         issuer=params["issuer"],
         max_bytes=params["max_bytes"],
         loop_minutes=params["loop_minutes"],
@@ -136,7 +127,7 @@ class RejectionTally:
         if moment >= self.window.since:
             example = {
                 "verb": event.get("verb") or "",
-                "path": _clean((event.get("requestURI") or "").partition("?")[0]),  # a query may hold a token
+                "path": one_line((event.get("requestURI") or "").partition("?")[0]),  # a query may hold a token
                 "server": self.server,
                 "audit_id": event.get("auditID") or "",
             }
@@ -146,16 +137,10 @@ class RejectionTally:
 
     def _of(self, event: dict[str, Any]) -> Rejections:
         # The last address is the one that the API server saw; any before it are what a client may claim in a header.
-        client = ((event.get("sourceIPs") or [""])[-1], _clean(event.get("userAgent") or ""))
+        client = ((event.get("sourceIPs") or [""])[-1], one_line(event.get("userAgent") or ""))
         if client not in self.clients and len(self.clients) >= MAX_CLIENTS:
             client = OTHERS
         return self.clients.setdefault(client, Rejections())
-
-
-def _clean(text: str) -> str:
-    """Return a text of unknown origin on one line, without control characters, of a reasonable length."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return f"{shown[:MAX_TEXT]}..." if len(shown) > MAX_TEXT else shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

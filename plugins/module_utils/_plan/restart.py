@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._model import Outcome
+from .._model import MANAGED_BY, Judgement, Outcome
 from .._node_model import RESTART_LABELS, NodeFacts, NodePod
 from .drain import is_daemon
 from .permissions import RESTART_NAMESPACE, SCC_ROLE
 
 #: Of the restart pod: the boot ID for which it was made.
 BOOT_LABEL = "bound-tokens.openshift/boot-id"
-MANAGED_BY = {"app.kubernetes.io/managed-by": RESTART_LABELS["app.kubernetes.io/managed-by"]}
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
 #: Seconds in which the pod must have started and ended; images are on the node already.
 POD_DEADLINE = 300
@@ -104,15 +102,6 @@ def restart_pod_name(node: str) -> str:
     return f"restart-{node}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartVerdict:
-    """A judgement of one node's restart."""
-
-    outcome: Outcome
-    reason: str
-    message: str
-
-
 def judge_restarted(
     node: NodeFacts,
     pods: Iterable[NodePod],
@@ -120,7 +109,7 @@ def judge_restarted(
     boot_id: str,
     requested_at: datetime | None = None,
     unwell_before: Collection[str] = (),
-) -> RestartVerdict:
+) -> Judgement:
     """Return DONE when ``node`` has another boot ID than ``boot_id``, reports that it is well, and runs what belongs to it.
 
     ``requested_at`` is when the restart was asked for (cluster time), None when that is not known. What the API still shows
@@ -139,7 +128,7 @@ def judge_restarted(
     if unwell:
         more = f" and {len(unwell) - 3} more" if len(unwell) > 3 else ""
         return _waiting("PodsNotReady", f"not Ready on it yet: {', '.join(unwell[:3])}{more}")
-    return RestartVerdict(outcome=Outcome.DONE, reason="Restarted", message=f"the boot ID is {node.boot_id}")
+    return Judgement(outcome=Outcome.DONE, reason="Restarted", message=f"the boot ID is {node.boot_id}")
 
 
 def find_unwell(pods: Iterable[NodePod], since: datetime | None = None) -> list[str]:
@@ -164,8 +153,8 @@ def describe_keeper(pod: NodePod) -> str:
     return f"{facts.namespace}/{facts.owner if facts.owner and not facts.is_static else facts.name}"
 
 
-def _waiting(reason: str, message: str) -> RestartVerdict:
-    return RestartVerdict(outcome=Outcome.WAITING, reason=reason, message=message)
+def _waiting(reason: str, message: str) -> Judgement:
+    return Judgement(outcome=Outcome.WAITING, reason=reason, message=message)
 
 
 def read_image(daemon_set: Mapping[str, Any] | None) -> str | None:

@@ -15,14 +15,13 @@ from datetime import datetime
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import format_time, parse_time
+from .._model import MANAGED_BY, format_time, parse_time
 
 #: Raised when an older collection could not understand a record any more.
 SCHEMA = 1
 KEY = "record.json"
 NAME = "bound-tokens-run"
-LABELS = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
-NAMESPACE_LABELS = {**LABELS, "pod-security.kubernetes.io/enforce": "restricted"}
+NAMESPACE_LABELS = {**MANAGED_BY, "pod-security.kubernetes.io/enforce": "restricted"}
 
 PHASES = ("planned", "issuer", "rollout", "renewal", "verification", "done")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from .._model import SwitchTime, format_time, parse_time
+from .._model import SwitchTime, format_time, one_line, parse_time
 from .audit_log import LogRange, parse_event
 from .holders import BLOCKING, HolderVerdict, JudgedPod, Verdict
 from .rejections import ServerLog, find_server_problem
@@ -35,8 +35,6 @@ MAX_ISSUED = 1_000_000
 MAX_USED = 20_000
 #: How long after a file was rewritten a program may still use what it read before: client-go reads a file every minute.
 REREAD = timedelta(minutes=2)
-#: Characters of a user agent, which is any text that a client likes.
-MAX_TEXT = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -178,7 +176,7 @@ class UseReader:
             node=_first(extra, "node-name"),
             last=moment,
             source_ip=(event.get("sourceIPs") or [""])[-1],
-            user_agent="".join(c if c.isprintable() else " " for c in event.get("userAgent") or "")[:MAX_TEXT],
+            user_agent=one_line(event.get("userAgent") or ""),
         )
 
 

@@ -83,3 +83,13 @@ def test_without_proc_the_parents_number_tells():
 def test_a_circle_of_ancestors_ends():
     watch = ParentWatch(read=lambda pid: (Process(pid=pid, started=1, command=("sh",)), pid), parent=lambda: 10)
     watch.require()
+
+
+def test_a_module_that_a_worker_starts_after_its_playbook_was_killed_does_nothing():
+    chain = {10: ("sh",), 9: ("python3", "/usr/bin/ansible-playbook", "site.yml"), 8: ("init",)}
+    watch = ParentWatch(
+        read=lambda pid: (Process(pid=pid, started=1, command=chain[pid]), pid - 1) if pid in chain else None,
+        parent=lambda: 10,
+    )
+    with pytest.raises(ParentGone):
+        watch.require()

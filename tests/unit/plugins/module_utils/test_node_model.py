@@ -222,7 +222,7 @@ def test_facts_of_a_pod():
     assert pod.labels["app"] == "cart"
     assert pod.started_at == at(17, 20, 6, day=20)  # the first of its containers
     assert pod.finished_at is None
-    assert (pod.words, pod.finalizers, pod.deletion_time) == ("", (), None)
+    assert (pod.words, pod.facts.finalizers, pod.deletion_time) == ("", (), None)
     assert pod.requests == (("cpu", "250m"), ("memory", "1Gi"), ("cpu", "50m"))
     assert pod.node_selector == {"kubernetes.io/os": "linux"}
     assert [t["key"] for t in pod.tolerations] == ["node.kubernetes.io/not-ready"]
@@ -241,7 +241,6 @@ def test_facts_of_a_pod():
         ("ending", "words", "OOMKilled disk full"),
         ("ending", "finished_at", at(7, 58, 25)),
         ("ending", "started_at", at(7, 0, 0)),
-        ("ending", "finalizers", ("example.com/archive", "example.com/bill")),
         ("ending", "deletion_time", at(7, 58, 30)),
         ("daemon", "has_local_data", True),
         ("daemon", "is_restart_pod", False),
@@ -249,6 +248,10 @@ def test_facts_of_a_pod():
 )
 def test_facts_of_other_pods(pod, field, value):
     assert getattr(node_pod(PODS[pod]), field) == value
+
+
+def test_a_pods_finalizers_are_known():
+    assert node_pod(PODS["ending"]).facts.finalizers == ("example.com/archive", "example.com/bill")
 
 
 def test_a_pod_that_never_ran_says_why():

@@ -1339,7 +1339,7 @@ def test_what_a_look_reads_does_not_grow_with_the_pods(cluster):
         cluster.add_workload(name, name, replicas=replicas)
         renew(cluster, include=(name,), keeps_pace=False)
     looks = {n: [seconds for seconds, _kind, namespace in cluster.lists if namespace == n] for n in ("a", "b")}
-    assert [len(found) for found in looks.values()] == [3, 3]
+    assert [len(found) for found in looks.values()] == [6, 6]
 
 
 def test_a_pod_that_is_held_by_finalizers_is_told_with_them(cluster):

@@ -232,4 +232,7 @@ def test_what_a_drain_waits_for():
     )
     assert describe_left([other], {}, ()) == "shop/cart-d is still there"
     assert describe_left([going, held, paced, other], {}, ()).endswith("; shop/cart-c is still there; and 1 more")
-    assert describe_left([replace(going, finalizers=())], {}, ()) == "shop/batch-0 is terminating"
+    assert (
+        describe_left([replace(going, facts=replace(going.facts, finalizers=()))], {}, ())
+        == "shop/batch-0 is terminating"
+    )

@@ -421,7 +421,7 @@ def test_options_are_read(options, field, value):
         (
             {"started_before": "yesterday"},
             (
-                "The option started_before is 'yesterday', which is not a moment in ISO 8601; "
+                "The option started_before is 'yesterday', which is not a moment in RFC 3339; "
                 "give one such as 2026-11-22T08:02:31Z."
             ),
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import InvalidOption
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Address, addresses_of
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import MAX_TEXT, Address, addresses_of
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan import rejections
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.audit_log import LogRange
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rejections import (
@@ -109,7 +109,7 @@ def test_invented_names_do_not_fill_the_memory(monkeypatch):
     clients = tally_of(block).clients
     assert len(clients) == 4
     assert clients[OTHERS].count == 7
-    assert all(len(agent) <= rejections.MAX_TEXT + 3 for _ip, agent in clients)
+    assert all(len(agent) <= MAX_TEXT + 3 for _ip, agent in clients)
 
 
 def test_damaged_lines_are_passed_over():
