@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -302,14 +302,20 @@ def read_namespaces(
     return [namespace_facts(found) for n in names if (found := cluster.get("Namespace", n))]
 
 
-def read_pods(cluster: Cluster, namespaces: Collection[str], *, label_selector: str = "") -> dict[str, list[PodFacts]]:
+def read_pods(
+    cluster: Cluster,
+    namespaces: Collection[str],
+    *,
+    label_selector: str = "",
+    read: Callable[[Mapping[str, Any]], PodFacts] = pod_facts,
+) -> dict[str, list[PodFacts]]:
     """Return the pods of each of ``namespaces`` that have the labels, in the order of their names."""
     found: dict[str, list[PodFacts]] = {n: [] for n in namespaces}
     scopes = list(namespaces) if len(namespaces) <= MAX_SINGLE_READS else [None]
     for scope in scopes:
-        for pod in cluster.list("Pod", scope, label_selector=label_selector):
-            if pod["metadata"]["namespace"] in found:
-                found[pod["metadata"]["namespace"]].append(pod_facts(pod))
+        for pod in cluster.list_at("Pod", scope, label_selector=label_selector, read=read)[1]:
+            if pod.namespace in found:
+                found[pod.namespace].append(pod)
     return {n: sorted(pods, key=lambda p: p.name) for n, pods in found.items()}
 
 

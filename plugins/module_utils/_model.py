@@ -342,6 +342,8 @@ class PodFacts:
     finalizers: tuple[str, ...] = ()
     #: How many seconds after its start it became Ready last; None when it is not.
     ready_after: float | None = None
+    #: Why its token is no reason to renew it, where that was asked for; see find_reason_to_stay.
+    reason_to_stay: str = ""
 
     @property
     def held_by(self) -> list[str]:

@@ -119,6 +119,19 @@ options:
     description:
       - A namespace of those asked for that is renewed first and alone. Nothing else is touched unless it is done.
     type: str
+  tokens:
+    description:
+      - Which of the pods that hold a token and started before the moment are renewed.
+      - V(any) renews all of them.
+      - V(old) leaves those alone that can't hold an old token any more, as M(bound_tokens.openshift.token_holders_info) tells by
+        their specifications. Where a program may have read its file only before that was rewritten, the pod is renewed.
+      - V(lasting) renews only those whose tokens do not become new by themselves as long as the former issuer is trusted - what
+        lives in a C(subPath), in a copy of an init container or with a CSI driver, and files that the kubelet rewrites too
+        late. Of all other programs it trusts that they read their files again.
+      - Both take some more reads, of nodes, CSI drivers and, where these ask for tokens, persistent volumes.
+    type: str
+    choices: [any, old, lasting]
+    default: any
   all:
     description:
       - Whether to renew all pods but static ones, whether they hold a token or not, finished ones too. Pods without a
@@ -126,6 +139,30 @@ options:
       - Needs O(allow_disruption=true).
     type: bool
     default: false
+  overrides:
+    description:
+      - What holds in some of the namespaces in place of the task's own options. The first entry that fits a namespace counts.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      namespaces:
+        description: The namespaces, by name or glob.
+        type: list
+        elements: str
+        required: true
+      method:
+        description: As O(method), which is the default.
+        type: str
+        choices: [evict, delete, rollout, auto]
+      tokens:
+        description: As O(tokens), which is the default.
+        type: str
+        choices: [any, old, lasting]
+      all:
+        description: As O(all), which is not the default. With it O(overrides[].method) is V(delete) if it is not given.
+        type: bool
+        default: false
   allow_disruption:
     description:
       - Whether more may be interrupted than asked for, see O(all).
@@ -186,6 +223,14 @@ EXAMPLES = r"""
     max_pods: 20
     canary_namespace: sandbox
 
+- name: Renew only what does not take a new token by itself, but roll the workloads of one team out
+  bound_tokens.openshift.pod_restart:
+    tokens: lasting
+    overrides:
+      - namespaces: [team-a-*]
+        method: rollout
+        tokens: old
+
 - name: Delete every pod, as OpenShift's documentation does
   bound_tokens.openshift.pod_restart:
     all: true
@@ -230,7 +275,8 @@ namespaces:
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion), V(NamespaceTerminating).
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion), V(NamespaceTerminating); with O(tokens) also the
+          reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:
@@ -359,6 +405,9 @@ from ..module_utils._plan.node_record import find_restarted
 from ..module_utils._plan.pods import read_request
 from ..module_utils._run import RecordStore
 
+METHODS = ["evict", "delete", "rollout", "auto"]
+TOKENS = ["any", "old", "lasting"]
+
 
 def body(context: Context) -> dict[str, Any]:
     run_id = context.params["run_id"]
@@ -390,12 +439,24 @@ def main() -> None:
             "namespace_selectors": {"type": "list", "elements": "str", "default": []},
             "label_selectors": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},
-            "method": {"type": "str", "choices": ["evict", "delete", "rollout", "auto"]},
+            "method": {"type": "str", "choices": METHODS},
             "pace": {"type": "str", "choices": ["owner", "none"], "default": "owner"},
             "max_namespaces": {"type": "int", "default": 1},
             "max_pods": {"type": "int"},
             "canary_namespace": {"type": "str"},
+            "tokens": {"type": "str", "choices": TOKENS, "default": "any"},
             "all": {"type": "bool", "default": False},
+            "overrides": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "namespaces": {"type": "list", "elements": "str", "required": True},
+                    "method": {"type": "str", "choices": METHODS},
+                    "tokens": {"type": "str", "choices": TOKENS},
+                    "all": {"type": "bool", "default": False},
+                },
+            },
             "allow_disruption": {"type": "bool", "default": False},
             "require_rollout": {"type": "bool", "default": True},
             "terminate_grace_period": {"type": "int"},

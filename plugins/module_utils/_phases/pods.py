@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +40,7 @@ from .._plan.pods import (
 )
 from .renewal import Renewal, Start
 from .rollout import look_at_rollout
+from .token_reasons import find_reader
 from .waves import RolloutGate, Wave
 
 
@@ -76,10 +78,8 @@ def renew_pods(
     plans = plan.namespaces
     if any(p.keepers for p in plans):
         start = replace(start, now=retry(lambda: read_time(cluster), clock=clock))
-    renewals = [
-        Renewal(cluster=cluster, plan=p, request=request, clock=clock, start=start, options=options, say=say)
-        for p in plans
-    ]
+    begin = partial(Renewal, cluster=cluster, clock=clock, start=start, options=options, say=say)
+    renewals = [begin(plan=p, request=request.within(p.rank.name)) for p in plans]
     try:
         retry(lambda: spare_own_pod(cluster, plans), clock=clock)
         retry(lambda: require_permissions(cluster, plans), clock=clock)
@@ -202,19 +202,18 @@ def read_plan(
     """
     namespaces = read_namespaces(cluster, request.names, label_selector=request.namespace_selector)
     ranks = order_namespaces(namespaces, request, read_own_namespace(cluster))
-    pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector)
-    plans = [
-        plan_namespace(r, pods[r.name], started_before, request.everything, restarted, request.method) for r in ranks
-    ]
+    read = find_reader(cluster, request, started_before, restarted)
+    pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=read)
+    plans = [plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted) for r in ranks]
     touched = [p.rank.name for p in plans if p.targets]
     owners: Mapping[str, OwnerFacts] = {}
     budgets: Sequence[BudgetFacts] = ()
-    needs_ways = request.method in ("rollout", "auto")
+    needs_ways = any(part.method in ("rollout", "auto") for part in request.parts)
     if touched and (needs_ways or foresees is not None):
         awaited = [owner for p in plans for owner in awaited_owners(p.targets).values()]
         owners, budgets = read_owners(cluster, touched, awaited), _read_budgets(cluster, touched, request)
     if needs_ways:
-        plans = [choose_ways(p, request, owners, budgets) for p in plans]
+        plans = [choose_ways(p, request.within(p.rank.name), owners, budgets) for p in plans]
     if foresees is None:
         return RenewalPlan(namespaces=plans)
     by_name, seconds = estimate_seconds(plans, owners, request)
@@ -231,7 +230,7 @@ def _read_budgets(cluster: Cluster, namespaces: Sequence[str], request: RenewalR
     try:
         return read_budgets(cluster, namespaces)
     except ApiError as error:
-        if error.status != 403 or request.method == "auto":
+        if error.status != 403 or any(part.method == "auto" for part in request.parts):
             raise
         return []
 

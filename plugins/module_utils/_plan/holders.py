@@ -171,6 +171,26 @@ def judge_holder(holder: HolderPod, around: Surroundings) -> HolderVerdict:
     return _cut(_worst([_judge_source(s, pod, around) for s in holder.sources]), gone_at)
 
 
+def find_reason_to_stay(found: HolderVerdict, tokens: str, deadline: datetime) -> str:
+    """Return why a pod need not be renewed for its tokens; empty when it is to be.
+
+    Of ``tokens``, any stays for none; with old, those stay that hold no old token, not even in a program's memory; with
+    lasting also those whose files the kubelet rewrites up to ``deadline``, of which programs are trusted to read them again.
+    """
+    if tokens == "old":
+        return "" if found.verdict in BLOCKING or found.may_be_cached else found.reason
+    if tokens == "lasting":
+        is_in_time = found.verdict is Verdict.FILE_RENEWS and found.until is not None and found.until <= deadline
+        return found.reason if is_in_time or found.verdict not in BLOCKING else ""
+    return ""
+
+
+def find_deadline(issuer: IssuerFacts, now: datetime, *, is_planned: bool) -> datetime:
+    """Return until when tokens of former issuers are accepted; ``is_planned`` when the change is yet to come."""
+    trusted = max((f.expires for f in issuer.former if f.expires), default=now)
+    return now + TRUST if is_planned and issuer.trusted is not None else trusted
+
+
 def _worst(verdicts: Sequence[HolderVerdict]) -> HolderVerdict:
     """Return the worst of a pod's verdicts, over when all of those that matter are over."""
     blocking = [v for v in verdicts if v.verdict in BLOCKING]

@@ -81,9 +81,20 @@ class PodDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """What holds in some namespaces, by name or glob, in place of what holds in the others."""
+
+    namespaces: tuple[str, ...]
+    method: str
+    tokens: str
+    everything: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalRequest:
     """What the task asks for. ``method`` is evict, delete, rollout or auto; ``everything`` is the option ``all``.
 
+    ``tokens`` is any, old or lasting, see find_reason_to_stay; of several ``overrides`` for a namespace the first one counts.
     The selectors are label selectors as the API takes them, of namespaces and of pods; empty ones select all.
     """
 
@@ -100,6 +111,20 @@ class RenewalRequest:
     everything: bool = False
     grace_period: int | None = None
     requires_rollout: bool = True
+    tokens: str = "any"
+    overrides: tuple[Override, ...] = ()
+
+    def within(self, namespace: str) -> RenewalRequest:
+        """Return what is asked for in one namespace."""
+        found = next((o for o in self.overrides if _fits(namespace, o.namespaces)), None)
+        if found is None:
+            return self
+        return replace(self, method=found.method, tokens=found.tokens, everything=found.everything, overrides=())
+
+    @property
+    def parts(self) -> tuple[RenewalRequest | Override, ...]:
+        """All that may be asked for in some namespace."""
+        return (self, *self.overrides)
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -155,7 +180,9 @@ class NamespacePlan:
 def read_request(params: Mapping[str, Any]) -> RenewalRequest:
     """Return what the options of pod_restart ask for. Raises InvalidOption where they can't be meant."""
     everything, grace_period = params["all"], params["terminate_grace_period"]
-    if everything and not params["allow_disruption"]:
+    method = params["method"] or ("delete" if everything else "evict")
+    overrides = tuple(_read_override(o, method, params["tokens"]) for o in params["overrides"])
+    if any((everything, *(o.everything for o in overrides))) and not params["allow_disruption"]:
         raise InvalidOption(
             "The option all deletes every pod, also those that nobody creates anew; "
             "if that is meant, set allow_disruption to true as well."
@@ -179,7 +206,9 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         namespace_selector=",".join(params["namespace_selectors"]),
         pod_selector=",".join(params["label_selectors"]),
         started_before=read_moment(params["started_before"], "The option started_before"),
-        method=params["method"] or ("delete" if everything else "evict"),
+        method=method,
+        tokens=params["tokens"],
+        overrides=overrides,
         keeps_pace=params["pace"] == "owner",
         max_namespaces=params["max_namespaces"],
         max_pods=params["max_pods"],
@@ -187,6 +216,16 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         everything=everything,
         grace_period=grace_period,
         requires_rollout=params["require_rollout"],
+    )
+
+
+def _read_override(given: Mapping[str, Any], method: str, tokens: str) -> Override:
+    everything = bool(given["all"])
+    return Override(
+        namespaces=tuple(given["namespaces"]),
+        method=given["method"] or ("delete" if everything else method),
+        tokens=given["tokens"] or tokens,
+        everything=everything,
     )
 
 
@@ -281,6 +320,8 @@ def judge_pod(
         return _skip("NoOwner", is_reported=True)
     if runs_to_completion(pod):
         return _skip("RunsToCompletion", is_reported=True)
+    if pod.reason_to_stay:
+        return _skip(pod.reason_to_stay)
     return PodDecision(action=PodAction.RENEW, reason="StartedBefore")
 
 
@@ -298,20 +339,19 @@ def plan_namespace(
     rank: NamespaceRank,
     pods: Sequence[PodFacts],
     started_before: datetime | None,
-    everything: bool,
+    request: RenewalRequest,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
-    method: str = "evict",
 ) -> NamespacePlan:
-    """Return what is done with ``pods``, all those of one namespace that are asked for; see judge_pod for the rest.
+    """Return what is done with ``pods``, all those of one namespace that are asked for; ``request`` is what holds in it.
 
     A namespace that is being deleted loses its pods anyway, and none could be created in it.
     """
     if rank.is_terminating:
         return NamespacePlan(rank=rank, left={"NamespaceTerminating": len(pods)} if pods else {})
-    decisions = [(p, judge_pod(p, started_before, everything, restarted)) for p in pods]
+    decisions = [(p, judge_pod(p, started_before, request.everything, restarted)) for p in pods]
     return NamespacePlan(
         rank=rank,
-        otherwise=Way(method="delete" if method == "delete" else "evict"),
+        otherwise=Way(method="delete" if request.method == "delete" else "evict"),
         targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),
         reported=tuple((p, d.reason) for p, d in decisions if d.is_reported),
         left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),

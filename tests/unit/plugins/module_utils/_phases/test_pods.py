@@ -22,7 +22,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import RenewalRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import Override, RenewalRequest
 from clocks import FakeClock
 
 FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
@@ -238,9 +238,9 @@ class FakeCluster:
         found = [o for o in found if wanted.items() <= o["metadata"].get("labels", {}).items()]
         return iter([copy.deepcopy(o) for o in found if namespace in (None, o["metadata"].get("namespace"))])
 
-    def list_at(self, kind, namespace=None, *, read):
+    def list_at(self, kind, namespace=None, *, label_selector="", read):
         self.lists.append((self.clock.now, kind, namespace))
-        return "1", [read(o) for o in self.list(kind, namespace)]
+        return "1", [read(o) for o in self.list(kind, namespace, label_selector=label_selector)]
 
     def await_change(self, kind, namespace=None, *, known_version, timeout):
         if not self.can_watch:
@@ -1339,7 +1339,7 @@ def test_what_a_look_reads_does_not_grow_with_the_pods(cluster):
         cluster.add_workload(name, name, replicas=replicas)
         renew(cluster, include=(name,), keeps_pace=False)
     looks = {n: [seconds for seconds, _kind, namespace in cluster.lists if namespace == n] for n in ("a", "b")}
-    assert [len(found) for found in looks.values()] == [6, 6]
+    assert [len(found) for found in looks.values()] == [7, 7]
 
 
 def test_a_pod_that_is_held_by_finalizers_is_told_with_them(cluster):
@@ -1500,3 +1500,33 @@ def test_whether_a_rollout_runs_is_not_asked_for_each_pod(cluster):
     assert cluster.clock.now == pytest.approx(9 * 0.7)
     # before the plan, and then every 2 s at most
     assert asked.count("Authentication") == 1 + 3
+
+
+READY_NODE = {
+    "metadata": {"name": "worker-0"},
+    "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-01T00:00:00Z"}]},
+}
+
+
+def test_files_are_left_to_the_kubelets_where_only_what_lasts_is_to_go(cluster):
+    cluster.objects["Node"] = [READY_NODE]
+    for namespace in ("shop", "web"):
+        cluster.add_workload(namespace=namespace, replicas=1)
+    kept = cluster.add_workload("cache", replicas=1)
+    (pod,) = cluster.pods_of(kept)
+    pod["spec"]["nodeName"] = "worker-1"  # of which nobody knows whether it is Ready
+    other = Override(namespaces=("shop",), method="delete", tokens="any", everything=False)
+    result = renew(cluster, tokens="lasting", overrides=(other,))
+    assert [(verb, name) for _seconds, verb, name in cluster.deeds] == [("evict", "cache-0"), ("delete", "web-0")]
+    assert [n["left"] for n in result["namespaces"]] == [{}, {"FileRenewed": 1}]
+
+
+def test_before_the_change_files_are_expected_to_follow_within_a_day(cluster):
+    cluster.objects["Node"] = [READY_NODE]
+    cluster.add_workload(replicas=1)
+    later = parse_time("9999-12-31T23:59:59Z")
+    plan = renew(cluster, check_mode=True, tokens="lasting", started_before=later)
+    assert plan["summary"]["planned"] == 0
+    cluster.singletons["KubeAPIServer"]["status"].pop("serviceAccountIssuers")
+    plan = renew(cluster, check_mode=True, tokens="lasting", started_before=later)
+    assert plan["summary"]["planned"] == 1

@@ -33,6 +33,8 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holde
     Verdict,
     conclude,
     count_accounts,
+    find_deadline,
+    find_reason_to_stay,
     find_window,
     judge_holder,
     keep_verdict,
@@ -434,3 +436,43 @@ def test_what_is_shown_of_a_pod():
 
 def test_a_token_source_stands_for_an_hour_by_default():
     assert TokenSource().seconds == 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "tokens", "reason"),
+    [
+        ("automatic", at(8, 30), "any", ""),
+        ("automatic", at(8, 30), "old", ""),
+        # rewritten, and perhaps read before that only
+        ("automatic", at(9), "any", ""),
+        ("automatic", at(9), "old", ""),
+        ("init_needless", at(9), "lasting", "FileRenewed"),
+        ("automatic", at(8, 30), "lasting", "FileRenews"),
+        ("automatic", at(9), "lasting", "FileRenewed"),
+        # rewritten 24 hours after the switch, when the former issuer is not trusted any more
+        ("several", at(9), "lasting", ""),
+        ("sub_path", at(12), "lasting", ""),
+        ("init_copy", at(12), "lasting", ""),
+        ("sub_path_folder", at(8, 1), "any", ""),
+        ("sub_path_folder", at(8, 1), "old", "Expired"),
+        ("sub_path_folder", at(8, 1), "lasting", "Expired"),
+    ],
+)
+def test_which_pods_need_not_be_renewed_for_their_tokens(name, now, tokens, reason):
+    assert find_reason_to_stay(judge(name, now), tokens, WINDOW.trusted_until) == reason
+
+
+def test_a_file_that_was_read_after_it_was_rewritten_is_no_reason_to_renew():
+    found = judge("automatic", at(12), change=starting(at(6), container=at(11)))
+    assert find_reason_to_stay(found, "old", WINDOW.trusted_until) == "FileRenewed"
+
+
+def test_until_when_former_issuers_are_accepted():
+    now, ends = at(9), at(7, 45, day=23)
+    shown = IssuerFacts(spec_issuer=NEW, trusted=(TrustedIssuer(name=NEW), TrustedIssuer(name=OLD, expires=ends)))
+    untold, alone = IssuerFacts(spec_issuer=OLD, trusted=None), IssuerFacts(spec_issuer=OLD, trusted=())
+    assert find_deadline(shown, now, is_planned=False) == ends
+    # a day from the change on, unless the release drops the former one with it
+    assert find_deadline(alone, now, is_planned=True) == at(9, day=23)
+    assert find_deadline(untold, now, is_planned=True) == now
+    assert find_deadline(alone, now, is_planned=False) == now

@@ -93,7 +93,7 @@ def test_each_owner_has_its_way_and_only_its_own_budgets_count():
     pods += [replace(pods[1], uid=uid, name=uid) for uid in ("e", "f")]
     elsewhere = replace(STRICT, namespace="other")
     unlike = replace(STRICT, selector={"matchLabels": {"app": "db"}})
-    plan = plan_namespace(rank, pods, None, True, method="auto")
+    plan = plan_namespace(rank, pods, None, RenewalRequest(everything=True, method="auto"))
     plan = choose_ways(plan, request, {"one": ONE, "three": THREE}, [elsewhere, unlike])
     assert {p.name: plan.way_of(p).method for p in pods} == {
         "a": "rollout",

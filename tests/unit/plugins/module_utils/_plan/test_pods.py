@@ -358,7 +358,7 @@ def test_a_named_namespace_must_exist(include, labels, sentence):
 def test_a_namespace_that_is_being_deleted_is_left_alone(metadata, is_terminating):
     facts = namespace_facts({"metadata": {"name": "web", **metadata}})
     (rank,) = order_namespaces([facts], RenewalRequest(), None)
-    plan = plan_namespace(rank, [OLD, OLD], FINISHED, False)
+    plan = plan_namespace(rank, [OLD, OLD], FINISHED, RenewalRequest())
     assert len(plan.targets) == (0 if is_terminating else 2)
     assert plan.left == ({"NamespaceTerminating": 2} if is_terminating else {})
 
@@ -377,6 +377,8 @@ OPTIONS = {
     "max_pods": None,
     "canary_namespace": None,
     "require_rollout": True,
+    "tokens": "any",
+    "overrides": [],
     "terminate_grace_period": None,
 }
 
@@ -487,7 +489,7 @@ def test_a_plan_counts_and_names_what_is_left():
     young = replace(OLD, uid="young", start_time=FINISHED + SECOND)
     bare = replace(OLD, uid="bare", owner=None)
     rank = NamespaceRank(name="web", tier=Tier.USER)
-    plan = plan_namespace(rank, [OLD, young, replace(young, uid="y2"), bare], FINISHED, False)
+    plan = plan_namespace(rank, [OLD, young, replace(young, uid="y2"), bare], FINISHED, RenewalRequest())
     assert plan.targets == (OLD,)
     assert plan.reported == ((bare, "NoOwner"),)
     assert plan.left == {"NoOwner": 1, "StartedAfter": 2}
@@ -771,3 +773,31 @@ def test_the_message_tells_the_servers_words_and_only_counts_many():
     targets = pods_of("ABCDEFG")
     message = judge_renewal(targets, targets, THREE, {"web": 3}, {"a": "The disruption budget web is spent."}).message
     assert message == ("7 of 7 pods are still there: a (The disruption budget web is spent); b; c; d; e; and 2 more.")
+
+
+def test_what_holds_in_some_namespaces_is_the_first_entry_that_fits():
+    team = {"namespaces": ["team-*"], "method": None, "tokens": "lasting", "all": False}
+    every = {"namespaces": ["*"], "method": None, "tokens": None, "all": True}
+    request = read_request({**OPTIONS, "allow_disruption": True, "tokens": "old", "overrides": [team, every]})
+    asked = {n: request.within(n) for n in ("team-a", "web")}
+    assert [(r.method, r.tokens, r.everything) for r in asked.values()] == [
+        ("evict", "lasting", False),
+        ("delete", "old", True),
+    ]
+    assert replace(request, overrides=()).within("team-a").tokens == "old"
+
+
+def test_everything_in_some_namespaces_needs_consent_too():
+    every = {"namespaces": ["web"], "method": None, "tokens": None, "all": True}
+    with pytest.raises(InvalidOption, match="set allow_disruption to true"):
+        read_request({**OPTIONS, "overrides": [every]})
+
+
+def test_a_pod_whose_tokens_are_no_reason_to_renew_it_stays():
+    plan = plan_namespace(
+        NamespaceRank(name="web", tier=Tier.USER),
+        [OLD, replace(OLD, reason_to_stay="FileRenews")],
+        FINISHED,
+        RenewalRequest(),
+    )
+    assert (plan.targets, plan.left) == ((OLD,), {"FileRenews": 1})
