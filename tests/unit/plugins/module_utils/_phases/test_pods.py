@@ -1517,7 +1517,10 @@ def test_files_are_left_to_the_kubelets_where_only_what_lasts_is_to_go(cluster):
     pod["spec"]["nodeName"] = "worker-1"  # of which nobody knows whether it is Ready
     other = Override(namespaces=("shop",), method="delete", tokens="any", everything=False)
     result = renew(cluster, tokens="lasting", overrides=(other,))
-    assert [(verb, name) for _seconds, verb, name in cluster.deeds] == [("evict", "cache-0"), ("delete", "web-0")]
+    assert [(verb, name) for _seconds, verb, name in cluster.deeds] == [
+        ("delete", "web-0"),
+        ("evict", "cache-0"),
+    ]
     assert [n["left"] for n in result["namespaces"]] == [{}, {"FileRenewed": 1}]
 
 
