@@ -53,6 +53,23 @@ options:
       - The logs must reach back to the switch of the first API server for anything to be known.
     type: bytes
     default: 4G
+  wait:
+    description:
+      - Whether to wait until the kubelets have rewritten every file with a token from before the switch, at 80 % of its lifetime
+        or after 24 hours, by the specifications. What keeps its token until a restart is not waited for.
+      - In check mode it is not waited.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - With O(wait=true), for how many seconds. When the time is up the module fails, with what it knows in its result.
+    type: int
+    default: 86400
+  wait_sleep:
+    description:
+      - With O(wait=true), seconds between two looks.
+    type: int
+    default: 60
   since:
     description:
       - The moment at which the last API server had switched to the issuer, in RFC 3339 and by the cluster's clock.
@@ -123,6 +140,10 @@ EXAMPLES = r"""
   bound_tokens.openshift.token_holders_info:
     verify: use
 
+- name: Wait until no file holds an old token any more
+  bound_tokens.openshift.token_holders_info:
+    wait: true
+
 - name: Look at more, and name the tokens that were given away
   bound_tokens.openshift.token_holders_info:
     custom_resources:
@@ -138,7 +159,7 @@ EXAMPLES = r"""
 RETURN = r"""
 token_holders:
   description: What was found.
-  returned: success
+  returned: success, and when it was waited in vain
   type: dict
   contains:
     may_go:
@@ -400,7 +421,7 @@ token_holders:
       sample: ['Secrets may not be read: secrets is forbidden: User "u" cannot list resource "secrets" at the cluster scope']
 explanation:
   description: The same in sentences, the first of which says whether the former issuer may go.
-  returned: success
+  returned: success, and when it was waited in vain
   type: str
   sample: >-
     Not yet: 43 pods, the last one by 2026-11-22T08:52:36Z. Tokens that were given to people and systems outside can't be
@@ -422,6 +443,7 @@ def body(context: Context) -> dict[str, Any]:
         request=holder_request(context.params),
         store=RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"]),
         say=context.progress,
+        options=context.wait_options() if context.params["wait"] and not context.check_mode else None,
     ).run()
 
 
@@ -456,6 +478,9 @@ def main() -> None:
                 },
             },
             "all_pods": {"type": "bool", "default": False},
+            "wait": {"type": "bool", "default": False},
+            "wait_timeout": {"type": "int", "default": 86400},
+            "wait_sleep": {"type": "int", "default": 60},
             "record_namespace": RUN_ARG_SPEC["record_namespace"],
         },
         check=check,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .._client.cluster import Cluster
-from .._clock import Clock, retry
+from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, InvalidOption
 from .._facts import read_discovery_issuer, read_issuer, read_operand_pods
 from .._holder_facts import (
@@ -26,7 +26,7 @@ from .._holder_facts import (
     read_secrets,
 )
 from .._holder_model import HolderContext, HolderPod
-from .._model import IssuerFacts, format_time, read_moment
+from .._model import IssuerFacts, Judgement, Outcome, format_time, read_moment
 from .._plan.holders import (
     BLOCKING,
     HolderVerdict,
@@ -38,6 +38,7 @@ from .._plan.holders import (
     conclude,
     count_accounts,
     find_window,
+    judge_files,
     judge_holder,
     keep_verdict,
     outside_record,
@@ -52,6 +53,8 @@ from .rollout import look_at_rollout
 from .token_uses import UseSearch
 
 ReadT = TypeVar("ReadT")
+#: With what pods were judged, the rollout, and the pods.
+Seen = tuple[Surroundings, Mapping[str, Any], Sequence[JudgedPod]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +102,49 @@ class HolderAudit:
     legacy: Mapping[tuple[str, str], str] = field(default_factory=dict)
     traces: list[Trace] = field(default_factory=list)
     used: UseVerdict = field(default_factory=UseVerdict)
+    #: How long to wait for files; None for not at all.
+    options: WaitOptions | None = None
+    seen: Seen = field(init=False)
+    told: str = ""
     servers: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
-        """Return the module's result."""
-        around, rollout = self._look()
-        context, search = self._read_surroundings(around.window)
-        pods = self._judge_pods(around, context, search)
+        """Return the module's result. Raises WaitTimedOut with it when files are waited for in vain."""
+        around, rollout, pods = self._judge_all()
+        if self.options is not None:
+            try:
+                poll(
+                    self._judge_all,
+                    self._judge_files,
+                    waiting_for="the kubelets to rewrite the files with tokens",
+                    options=self.options,
+                    clock=self.clock,
+                )
+            except CollectionError as error:
+                error.progress = self._describe(*self.seen)
+                raise
+            around, rollout, pods = self.seen
         self.say(f"{len(pods)} pods judged by their specifications")
         if self.request.verify == "use":
             pods = self._apply_uses(around, pods)
         return self._describe(around, rollout, pods)
+
+    def _judge_all(self) -> Seen:
+        """Return what the specifications of all pods tell now."""
+        self.problems, self.gaps = [], []
+        around, rollout = self._look()
+        context, search = self._read_surroundings(around.window)
+        self.seen = around, rollout, self._judge_pods(around, context, search)
+        return self.seen
+
+    def _judge_files(self, seen: Seen) -> Judgement:
+        """Return DONE when no file is left that only its kubelet is to rewrite; tells each time that fewer are."""
+        _around, _rollout, pods = seen
+        verdict = judge_files(p.found for p in pods)
+        if verdict.outcome is Outcome.WAITING and verdict.message != self.told:
+            self.told = verdict.message
+            self.say(verdict.message)
+        return verdict
 
     def _look(self) -> tuple[Surroundings, Mapping[str, Any]]:
         """Return the switch times, nodes and the time, and the rollout as it is now (empty where none is reported)."""

@@ -14,7 +14,17 @@ from types import MappingProxyType
 from typing import Any
 
 from .._holder_model import Delivery, HolderPod, TokenSource
-from .._model import IssuerFacts, PodFacts, SwitchTime, TrustedIssuer, format_time, parse_time, read_moment
+from .._model import (
+    IssuerFacts,
+    Judgement,
+    Outcome,
+    PodFacts,
+    SwitchTime,
+    TrustedIssuer,
+    format_time,
+    parse_time,
+    read_moment,
+)
 
 #: The kubelet requests a token anew at 80 % of its lifetime or after 24 hours (pkg/kubelet/token/token_manager.go), when it
 #: next syncs the pod, every 60 to 90 s.
@@ -284,6 +294,19 @@ def _judge_kept(
         verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
         return HolderVerdict(verdict=verdict, reason="SubPath", until=ends, expires=ends)
     return HolderVerdict(verdict=Verdict.UNKNOWN, reason=_KEPT[source.delivery], until=ends, expires=ends)
+
+
+def judge_files(verdicts: Iterable[HolderVerdict]) -> Judgement:
+    """Return DONE when no pod is left that is only waiting for its kubelet to rewrite a file."""
+    waiting = [v for v in verdicts if v.reason in ("FileRenews", "NodeNotReady")]
+    if not waiting:
+        return Judgement(outcome=Outcome.DONE, message="all files are rewritten")
+    silent = sum(v.reason == "NodeNotReady" for v in waiting)
+    last = max((v.until for v in waiting if v.until and v.reason == "FileRenews"), default=None)
+    told = f"{len(waiting)} pod(s) with files that are to be rewritten"
+    told += f", the last one by {format_time(last)}" if last else ""
+    told += f", {silent} of them on nodes that are not Ready" if silent else ""
+    return Judgement(outcome=Outcome.WAITING, message=told)
 
 
 def find_window(

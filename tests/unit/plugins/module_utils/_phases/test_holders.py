@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
     ApiError,
     CollectionError,
     InvalidOption,
+    WaitTimedOut,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import IssuerFacts, TrustedIssuer
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import holders
@@ -126,7 +128,7 @@ class FakeCluster:
 
     def __init__(self, now="2026-11-22T08:30:00Z", data=None):
         self.now = now and datetime.fromisoformat(now.replace("Z", "+00:00"))
-        self.data, self.denied = data, set()
+        self.data, self.denied, self.passed = data, set(), timedelta()
         self.log, self.audit, self.servers = b"", {}, []
 
     def list_at(self, kind, *, read=lambda o: o, **selection):
@@ -154,7 +156,10 @@ class FakeCluster:
         return {"items": [{"metadata": {"name": "s"}, "spec": {"issuer": OLD}}]}
 
     def server_time(self):
-        return self.now
+        return self.now and self.now + self.passed
+
+    def sleep(self, seconds):
+        self.passed = timedelta(seconds=seconds)
 
     def list_node_files(self, node, folder):
         self.list("Node")
@@ -169,7 +174,7 @@ class FakeCluster:
 
 @pytest.fixture
 def audit(monkeypatch):
-    def run(cluster=None, *, rollout=None, issuer=ISSUER, **more):
+    def run(cluster=None, *, rollout=None, issuer=ISSUER, options=None, say=lambda line: None, **more):
         def look(cluster, issuer, *, probe, clock):
             if isinstance(rollout, Exception):
                 raise rollout
@@ -177,7 +182,8 @@ def audit(monkeypatch):
 
         monkeypatch.setattr(holders, "look_at_rollout", look)
         monkeypatch.setattr(holders, "read_issuer", lambda cluster: issuer)
-        cluster = cluster or FakeCluster()
+        cluster, clock = cluster or FakeCluster(), FakeClock()
+        clock.on_sleep.append(lambda: cluster.sleep(clock.now))
         given = {
             "verify": "spec",
             "used_since": None,
@@ -191,9 +197,11 @@ def audit(monkeypatch):
         }
         result = HolderAudit(
             cluster=cluster,
-            clock=FakeClock(),
+            clock=clock,
             request=holder_request(given),
             store=RecordStore(cluster=cluster, namespace="bound-tokens"),
+            options=options,
+            say=say,
         ).run()
         assert result["changed"] is False
         return result["token_holders"], result["explanation"]
@@ -430,3 +438,21 @@ def test_options_that_can_not_be_meant(audit):
         audit(used_since="today")
     with pytest.raises(InvalidOption, match="The option max_bytes is 0"):
         audit(max_bytes=0)
+
+
+def test_files_are_waited_for_until_the_last_one_is_rewritten(audit):
+    cluster, lines = FakeCluster(now="2026-11-22T08:01:00Z"), []
+    found, _sentence = audit(cluster, options=WaitOptions(timeout=86400, interval=60), say=lines.append)
+    # the last switch was at 08:00, and the token with the longest life but one year lives an hour
+    assert (found["read_at"], found["counts"]["file_renews"]) == ("2026-11-22T08:51:00Z", 0)
+    assert lines == [
+        "2 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z",
+        "1 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z",
+        "7 pods judged by their specifications",
+    ]
+
+
+def test_who_waits_for_files_in_vain_is_told_what_is_known(audit):
+    with pytest.raises(WaitTimedOut, match=r"did not end within 120 s; last seen: 2 pod\(s\) with files") as failed:
+        audit(FakeCluster(now="2026-11-22T08:01:00Z"), options=WaitOptions(timeout=120, interval=60))
+    assert failed.value.progress["token_holders"]["counts"]["file_renews"] == 2

@@ -20,6 +20,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._holder_mod
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
     IssuerFacts,
+    Outcome,
     PodFacts,
     SwitchTime,
     TrustedIssuer,
@@ -36,6 +37,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holde
     find_deadline,
     find_reason_to_stay,
     find_window,
+    judge_files,
     judge_holder,
     keep_verdict,
     outside_record,
@@ -476,3 +478,12 @@ def test_until_when_former_issuers_are_accepted():
     assert find_deadline(alone, now, is_planned=True) == at(9, day=23)
     assert find_deadline(untold, now, is_planned=True) == now
     assert find_deadline(alone, now, is_planned=False) == now
+
+
+def test_files_of_nodes_that_are_not_ready_are_waited_for_too():
+    files = [judge("automatic", at(8, 30)), judge("automatic", at(8, 30), ready_since={"worker-0": None})]
+    assert judge_files(files).message == (
+        "2 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z, "
+        "1 of them on nodes that are not Ready"
+    )
+    assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))]).outcome is Outcome.DONE
