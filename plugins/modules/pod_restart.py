@@ -385,6 +385,10 @@ summary:
       description: How many pods are left alone in the namespaces looked at.
       type: int
       sample: 5
+    reasons:
+      description: The same by reason, as in RV(namespaces[].left).
+      type: dict
+      sample: {"NoToken": 2, "StartedAfter": 3}
     namespaces:
       description: How many namespaces have pods to renew.
       type: int

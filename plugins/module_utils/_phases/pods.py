@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -253,6 +254,7 @@ def _result(
             "renewed": sum(n["renewed"] for n in namespaces),
             "blocked": sum(p["outcome"] == "blocked" for p in pods),
             "left": sum(sum(r.plan.left.values()) for r in renewals),
+            "reasons": dict(sorted(sum((Counter(r.plan.left) for r in renewals), Counter()).items())),
             "namespaces": sum(n["planned"] > 0 for n in namespaces),
             "estimated_seconds": plan.seconds,
         },

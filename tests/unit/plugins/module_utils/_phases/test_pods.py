@@ -390,6 +390,7 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
         "renewed": 3,
         "blocked": 0,
         "left": 0,
+        "reasons": {},
         "namespaces": 1,
         "estimated_seconds": None,
     }
@@ -512,6 +513,7 @@ def test_of_an_owner_of_which_some_pods_are_asked_for_all_pods_count(cluster):
         "renewed": 2,
         "blocked": 0,
         "left": 0,
+        "reasons": {},
         "namespaces": 1,
         "estimated_seconds": None,
     }
@@ -575,6 +577,7 @@ def test_a_time_out_tells_the_progress_and_the_servers_words(cluster):
         "renewed": 1,
         "blocked": 1,
         "left": 0,
+        "reasons": {},
         "namespaces": 2,
         "estimated_seconds": None,
     }

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rotations by other strategies, mixed by namespace: who takes a new token how, and what the audit at the end says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from issuers import at_rest, fresh, trusted
+from labs import eventually
+
+pytestmark = pytest.mark.slow
+
+TOKENS = {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+KEPT = {"name": "tokens", "mountPath": "/token", "subPath": "token"}
+
+
+def rotate(lab, issuer, *arguments, **variables):
+    """The exit status and the output, in one line, as people read it."""
+    given = {
+        "rotation_issuer": issuer,
+        "service_account_issuer_documents": "skip",
+        "service_account_issuer_wait_sleep": 1,
+        **variables,
+    }
+    command = ["ansible-playbook", "bound_tokens.openshift.rotate", "-e", json.dumps(given), *arguments]
+    done = subprocess.run(command, env=lab.environment, capture_output=True, text=True, check=False, timeout=900)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def deployment(name, *mounts):
+    labels = {"app": name}
+    container = {
+        "name": "main",
+        "image": "lab.local/shell:1",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "1000000"],
+        "volumeMounts": list(mounts),
+    }
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": [TOKENS] if mounts else []}
+    template = {"metadata": {"labels": labels}, "spec": {**spec, "automountServiceAccountToken": not mounts}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+@pytest.fixture
+def tales(lab):
+    """A namespace with a program that keeps its token and one that reads it again and again; the issuer is at rest."""
+    lab.command("apply", "tests/demo/workloads.yml", stdout=subprocess.DEVNULL)
+    lab.api.create_missing("/api/v1/namespaces", {"metadata": {"name": "tales"}})
+    for body in (deployment("keeper", KEPT), deployment("reader")):
+        lab.api.create_missing("/apis/apps/v1/namespaces/tales/deployments", body)
+    at_rest(lab)
+    eventually(lambda: len(pods(lab, "tales")) == 2)
+    return lab
+
+
+def pods(lab, namespace):
+    """The UIDs of the running pods, by the names of their workloads."""
+    found = lab.api.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
+    running = [
+        p["metadata"]
+        for p in found
+        if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
+    ]
+    return {(m["labels"].get("app"), m["uid"]) for m in running}
+
+
+def restarts(lab):
+    """When somebody asked for a rollout of the web front, None for never."""
+    found = lab.api.get("/apis/apps/v1/namespaces/shop/deployments/web")["spec"]["template"]["metadata"]
+    return (found.get("annotations") or {}).get("kubectl.kubernetes.io/restartedAt")
+
+
+def test_only_what_lasts_is_renewed_and_what_is_waited_for_in_vain_is_told(lab, tales):
+    issuer, mixture = fresh("mixture"), [{"namespaces": ["shop"], "strategy": "workloads"}]
+    chosen = {"rotation_strategy": "wait", "rotation_namespace_strategies": mixture, "rotation_files_timeout": 20}
+    before, asked_before = {n: pods(lab, n) for n in ("tales", "shop", "shop-agents")}, restarts(lab)
+    status, output = rotate(lab, issuer, "--check", **chosen)
+    assert status == 0, output[-3000:]
+    assert "Files that the kubelets rewrite, of which programs are trusted to read them again: those of" in output
+    assert before == {n: pods(lab, n) for n in before}
+    status, output = rotate(lab, issuer, **chosen)
+    assert status != 0
+    assert "Waiting for the kubelets to rewrite the files with tokens did not end within 20 s; last seen:" in output
+    after = {n: pods(lab, n) for n in before}
+    assert {name for name, _uid in before["tales"] & after["tales"]} == {"reader"}
+    assert len(after["tales"]) == 2
+    assert not before["shop"] & after["shop"]
+    assert restarts(lab) not in (None, asked_before)
+    assert before["shop-agents"] == after["shop-agents"]
+
+    # the same run by another strategy: what is left goes, and nothing twice
+    status, output = rotate(lab, issuer)
+    assert status == 0, output[-3000:]
+    last = {n: pods(lab, n) for n in before}
+    assert {name for name, _uid in after["tales"] & last["tales"]} == {"keeper"}
+    assert last["shop"] == after["shop"]
+    assert not before["shop-agents"] & last["shop-agents"]
+    assert "Audit: The old issuer" in output
+    assert "may go now." in output
+
+
+def test_a_run_that_leaves_old_tokens_behind_fails_but_for_what_the_plan_leaves_alone(lab, tales):
+    bare = deployment("bare", KEPT)["spec"]["template"]
+    lab.api.create_missing(
+        "/api/v1/namespaces/tales/pods", {**bare, "metadata": {"name": "bare", "labels": {"app": "bare"}}}
+    )
+    try:
+        eventually(lambda: "bare" in dict(pods(lab, "tales")))
+        issuer = fresh("unfinished")
+        status, output = rotate(lab, issuer, pod_restart_tokens="lasting")
+        assert status != 0
+        assert f"The rotation to {issuer} is not complete, because" in output, output[-3000:]
+        assert "pods still hold a token of the former issuer or may do so, such as" in output
+        status, output = rotate(lab, issuer)
+        assert status == 0, output[-3000:]
+        assert "left alone: tales/bare (NoOwner)" in output
+        assert "Audit: Not yet: 1 pod, 1 of them not before a restart." in output
+    finally:
+        lab.api.request("DELETE", "/api/v1/namespaces/tales/pods/bare")
+
+
+def test_every_pod_goes_only_with_consent(lab, tales):
+    issuer = fresh("everything")
+    status, output = rotate(lab, issuer, rotation_strategy="all_pods")
+    assert status != 0
+    assert "if that is meant, set allow_disruption to true as well" in output
+    assert issuer not in trusted(lab)
+    status, output = rotate(lab, issuer, "--check", rotation_strategy="all_pods", pod_restart_allow_disruption=True)
+    assert status == 0, output[-3000:]
+    status, output = rotate(
+        lab,
+        issuer,
+        rotation_strategy="nodes",
+        rotation_namespace_strategies=[{"namespaces": ["a"], "strategy": "pods"}],
+    )
+    assert "leave rotation_namespace_strategies out" in output
+    assert issuer not in trusted(lab)
