@@ -406,6 +406,7 @@ def test_old_pods_are_renewed_one_by_one_and_a_second_run_finds_nothing(cluster)
         "renewed": 0,
         "blocked": 0,
         "left": 3,
+        "reasons": {"StartedAfter": 3},
         "namespaces": 0,
         "estimated_seconds": None,
     }
@@ -906,6 +907,7 @@ def test_all_are_deleted_but_static_ones(cluster):
         "renewed": 5,
         "blocked": 0,
         "left": 1,
+        "reasons": {"Static": 1},
         "namespaces": 1,
         "estimated_seconds": None,
     }
