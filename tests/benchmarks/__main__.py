@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits|nodes|batches]...
+"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits|nodes|batches|pods|many-pods]...
 
 They are printed, never asserted.
 """
@@ -38,6 +38,18 @@ AIM_PER_NODE = 1.0
 AIM_OF_IDEAL = 1.2
 #: Simulated nodes, and how many of them go at once.
 BATCHES = (200, 10)
+#: Namespaces, pods in each, and simulated nodes.
+FEW_PODS, MANY_PODS = (50, 10, 20), (1000, 10, 60)
+POD_WAYS = {
+    "limit": "all evicted at once, past all modules",
+    "none": "pod_restart, all namespaces at once, pace: none",
+    "owner": "pod_restart, all namespaces at once, pace: owner",
+    "one-by-one": "pod_restart, one namespace after the other",
+    "loop-awake": "the documentation's loop without its sleeps",
+    "loop": "the documentation's loop",
+}
+#: How much longer than the limit a renewal at no pace may take.
+AIM_OF_LIMIT = 1.25
 ENVIRONMENT = {
     **os.environ,
     "LAB_NAME": "bench",
@@ -197,12 +209,41 @@ def measure_batches() -> None:
     print(f"{'memory and processor time of the module':<52} {found['megabytes']:8.0f} MB, {found['processor']:.0f} s")
 
 
+def measure_pods() -> None:
+    """Print how long the pods of many namespaces take by each way, each beside the limit of the same run."""
+    print_pods(FEW_PODS, list(POD_WAYS))
+
+
+def measure_many_pods() -> None:
+    """Print the same for twenty times as many, without the loops, which would take half an hour."""
+    print_pods(MANY_PODS, ["limit", "none", "owner", "one-by-one"])
+
+
+def print_pods(load: tuple[int, int, int], ways: list[str]) -> None:
+    with running_lab():
+        found = run_program("pod_load.py", *load, *ways)
+    namespaces, pods, nodes = load
+    print(
+        f"{namespaces} namespaces of {pods} pods on {nodes} simulated nodes; loops do not wait until the pods are Ready again"
+    )
+    for way in ways:
+        seconds, limit = found[way]["seconds"], found["limit"]["seconds"]
+        name, own = POD_WAYS[way], f"{seconds / namespaces / pods * 1000:.0f} ms per pod"
+        if "requests" in found[way]:
+            requests, processor = found[way]["requests"] / namespaces / pods, found[way]["processor"]
+            own += f", {requests:.1f} requests per pod, {processor:.1f} s of processor time"
+        print(f"{name:<52} {seconds:8.1f} s, x{seconds / limit:.2f} of the limit, {own}")
+    print(f"aim: at most x{AIM_OF_LIMIT:g} with pace: none, and one by one faster than the loop as written")
+
+
 PARTS = {
     "lab": measure_lab,
     "tasks": measure_tasks,
     "waits": measure_waits,
     "nodes": measure_nodes,
     "batches": measure_batches,
+    "pods": measure_pods,
+    "many-pods": measure_many_pods,
 }
 
 
