@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timezone
 
 from ._client.cluster import Cluster
 from ._errors import ApiError
@@ -83,3 +84,9 @@ def read_pending_requests(cluster: Cluster, node: str) -> list[str]:
         for r in cluster.list("CertificateSigningRequest")
         if (r.get("spec") or {}).get("username") in askers and not (r.get("status") or {}).get("conditions")
     ]
+
+
+def read_kubelet_start(cluster: Cluster, node: str) -> datetime | None:
+    """Return when the kubelet of ``node`` started, by the node's clock; None when it does not tell."""
+    seconds = cluster.read_node_metric(node, "process_start_time_seconds")
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)

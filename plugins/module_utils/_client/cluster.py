@@ -25,7 +25,7 @@ from .configuration import build_headers, load_configuration
 from .documents import DOCUMENT_TYPES
 from .exec import run_command
 from .kinds import QUESTIONS, build_path, describe_target
-from .node_files import find_names, read_total, read_whole
+from .node_files import find_metric, find_names, read_total, read_whole
 from .words import find_connection_words, find_server_words, read_retry_after
 
 #: Seconds to wait for a connection and for the next bytes of an answer. An API server that is being stopped may
@@ -320,6 +320,14 @@ class Cluster:
             raise ApiError(verb=verb, target=target, host=self.host, status=413, words=words)
         return log.decode("utf-8", "replace")
 
+    def read_node_metric(self, node: str, name: str) -> float | None:
+        """Return a metric without labels of the node's kubelet (nodes/proxy), None where it has none of this name."""
+        verb, target = "read", f"the metrics of {describe_target('Node', node)}"
+        path = f"{build_path('Node', node, None, 'proxy')}/metrics"
+        answer = self._open(verb, target, "get", path, header_params={"Accept": "text/plain"})
+        with closing(self._read_pieces(verb, target, answer)) as pieces:
+            return find_metric(pieces, name)
+
     def list_node_files(self, node: str, folder: str) -> Sequence[str]:
         """Return the names of the files in a folder of the node's /var/log, as its kubelet serves it (nodes/proxy)."""
         answer = self._open_node_file("list", node, f"{folder}/")
@@ -356,7 +364,7 @@ class Cluster:
                 raise self._node_error(verb, node, file, 404, "the node has no such file") from None
             raise
 
-    def _read_pieces(self, verb: str, target: str, answer: Any) -> Iterator[bytes]:
+    def _read_pieces(self, verb: str, target: str, answer: Any) -> Generator[bytes, None, None]:
         try:
             yield from read_whole(answer)
         except (libraries.urllib3.exceptions.HTTPError, OSError) as error:

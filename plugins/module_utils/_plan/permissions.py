@@ -61,6 +61,8 @@ NODE_COMMAND = (
     *RESTART,
     Permission(verb="get", group="", resource="pods", subresource="log", namespace=RESTART_NAMESPACE),
 )
+#: The restart of kubelets, and the proof from what they serve.
+KUBELETS = (*NODE_COMMAND, Permission(verb="get", group="", resource="nodes", subresource="proxy"))
 
 
 def renewal_permission(method: str, namespace: str, kind: str = "") -> Permission:
