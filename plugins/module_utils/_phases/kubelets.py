@@ -67,7 +67,7 @@ class KubeletRun:
             clock=self.clock,
             image=image,
             purpose="kubelet",
-            deadline=COMMAND_DEADLINE,
+            deadline=max(1, min(COMMAND_DEADLINE, int(self.options.timeout))),
             interval=self.options.interval,
         )
         planned = [k for k in self.kubelets if k.fate is Fate.PLANNED]
