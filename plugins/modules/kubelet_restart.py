@@ -18,7 +18,10 @@ description:
   - Restarts only kubelets that started before a moment, by default the end of the last rollout of the kube-apiservers. So a
     second run finds nothing to do, and one that was interrupted goes on where it stopped.
   - Each one is restarted by C(systemctl restart kubelet.service) in a short-lived privileged pod on its node. The proof is a
-    later moment of its start in its own metrics, and its node Ready, reported since then, without a taint as unreachable.
+    later moment of its start in its own metrics, its node Ready, reported since then, without a taint as unreachable, and all
+    pods on it Ready that were Ready before, for ten seconds in a row.
+  - Containers go on, but a pod with a readiness probe is not Ready for up to one period of that probe, until its new kubelet has
+    probed it, and gets no new connections through its Services meanwhile. That is why the next kubelet waits for all of them.
   - The run ends at the first kubelet that does not come back; no other one is touched after it.
   - Workers go first, pool by pool and zone by zone, then the control plane.
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the nodes is not Ready.

@@ -64,6 +64,11 @@ def moment(text):
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def find_heartbeat(lab, node):
+    conditions = lab.api.get(f"/api/v1/nodes/{node}")["status"]["conditions"]
+    return moment(next(c["lastHeartbeatTime"] for c in conditions if c["type"] == "Ready"))
+
+
 def restart(lab, **options):
     result = run_module("kubelet_restart", kubeconfig=lab.kubeconfig, **{"wait_sleep": 1, **options})
     return result, {k["node"]: k for k in result.get("kubelets", ())}
@@ -113,6 +118,7 @@ def test_every_file_is_rewritten_and_no_container_is_touched(lab, rotated):
     after = snapshot(lab)
     assert {key: after.get(key) for key in before} == before
 
+    wait(lab, issuer)  # on a busy machine an API server may be late for a look at the rollout
     mine = audit(lab, wait=True, wait_timeout=300, wait_sleep=2)
     assert {name: (p["verdict"], p["reason"]) for name, p in mine.items()} == {
         **dict.fromkeys(files, ("renewed", "FileRenewed")),
@@ -148,6 +154,8 @@ def test_a_kubelet_that_does_not_come_back_ends_the_run_and_the_next_one_goes_on
         "master-0": "planned",
     }
     assert not [p for p in lab.api.items("/api/v1/pods") if p["metadata"]["namespace"] == RESTART_NAMESPACE]
+    mended = datetime.now(timezone.utc)
+    eventually(lambda: find_heartbeat(lab, "worker-1") > mended)
     eventually(lambda: not cluster.unhealthy(lab.settings))
     again, kubelets = restart(lab, **options)
     assert not again.get("failed"), again

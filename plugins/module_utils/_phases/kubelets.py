@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -14,8 +14,8 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, Refused, WaitFailed, WaitTimedOut
 from .._facts import read_denied
-from .._model import format_time
-from .._node_facts import read_kubelet_start, read_machine_pools, read_node, read_nodes
+from .._model import Outcome, format_time
+from .._node_facts import read_kubelet_start, read_machine_pools, read_node, read_node_pods, read_nodes
 from .._node_model import NodeFacts
 from .._parallel import side_by_side
 from .._plan.kubelets import (
@@ -23,8 +23,10 @@ from .._plan.kubelets import (
     Fate,
     Kubelet,
     KubeletRequest,
+    KubeletVerdict,
     choose_fate,
     find_complaint,
+    find_unready,
     judge_kubelet,
     refuse_unfit,
 )
@@ -35,6 +37,8 @@ from .rollout import find_switch
 
 #: Seconds in which systemd must have restarted a kubelet: its own limit is 90 (DefaultTimeoutStartSec).
 COMMAND_DEADLINE = 120
+#: Seconds in a row for which all must be well: pods are found to be not Ready some seconds after their kubelet is.
+STABLE_SECONDS = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +53,8 @@ class KubeletRun:
     say: Callable[[str], None]
     kubelets: list[Kubelet] = field(default_factory=list)
     started_before: datetime | None = None
+    #: Since when all is well with the kubelet that was restarted last (monotonic).
+    well_since: float | None = None
 
     def work(self, *, check_mode: bool) -> dict[str, Any]:
         """Restart the kubelets and return the module's result; in check mode return the plan.
@@ -115,7 +121,7 @@ class KubeletRun:
 
     def _restart(self, kubelet: Kubelet, commands: NodeCommands) -> None:
         """Restart one kubelet and wait until it is back. Raises WaitFailed when it does not come."""
-        trouble = ""
+        trouble, ready_before = "", retry(partial(self._find_ready, kubelet.node), clock=self.clock)
         try:
             done = commands.run(kubelet.node, SCRIPT)
             trouble = find_complaint(done.exit_status, done.output)
@@ -123,10 +129,11 @@ class KubeletRun:
             # What the node shows counts, not whether the command's own answer has come.
             trouble = error.message
         judge = partial(judge_kubelet, before=kubelet.started_before, is_asked=not trouble)
+        self.well_since = None
         try:
             verdict = poll(
-                partial(self._look, kubelet.node),
-                lambda seen: judge(*seen),
+                partial(self._look, kubelet.node, ready_before),
+                lambda seen: self._settle(judge(*seen)),
                 waiting_for=f"the kubelet of {kubelet.node} to be back",
                 options=self.options,
                 clock=self.clock,
@@ -141,15 +148,32 @@ class KubeletRun:
         self._note(replace(kubelet, fate=Fate.RESTARTED, started_at=verdict.started_at))
         self.say(f"{kubelet.node}: its kubelet is back, started at {format_time(verdict.started_at)}")
 
-    def _look(self, node: str) -> tuple[NodeFacts | None, datetime | None]:
-        """Return the node, and when the kubelet started that answers now."""
-        found = read_node(self.cluster, node)
+    def _find_ready(self, node: str) -> frozenset[str]:
+        """Return the UIDs of the pods on a node that are Ready."""
+        return frozenset(p.facts.uid for p in read_node_pods(self.cluster, node)[1] if p.facts.is_ready)
+
+    def _look(self, node: str, ready_before: frozenset[str]) -> tuple[NodeFacts | None, datetime | None, Sequence[str]]:
+        """Return the node, when the kubelet started that answers now, and the pods that are not Ready any more."""
+        found, unready = (
+            read_node(self.cluster, node),
+            find_unready(read_node_pods(self.cluster, node)[1], ready_before),
+        )
         try:
-            return found, read_kubelet_start(self.cluster, node)
+            return found, read_kubelet_start(self.cluster, node), unready
         except ApiError as error:
             if not error.is_transient:
                 raise
-            return found, None
+            return found, None, unready
+
+    def _settle(self, verdict: KubeletVerdict) -> KubeletVerdict:
+        """Return WAITING in the place of DONE until that has stood for a while."""
+        now = self.clock.monotonic()
+        if verdict.outcome is not Outcome.DONE:
+            self.well_since = None
+            return verdict
+        self.well_since = now if self.well_since is None else self.well_since
+        is_settled = now - self.well_since >= STABLE_SECONDS
+        return verdict if is_settled else replace(verdict, outcome=Outcome.WAITING)
 
     def _note(self, kubelet: Kubelet) -> None:
         self.kubelets = [kubelet if k.node == kubelet.node else k for k in self.kubelets]

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from .._errors import InvalidOption, Refused
 from .._model import Outcome, format_time, read_moment
-from .._node_model import NodeFacts
+from .._node_model import NodeFacts, NodePod
 from .nodes import NodeRequest
 
 #: Restarts the kubelet and prints which invocation of its unit ran before and runs now (systemd.exec, $INVOCATION_ID). A
@@ -132,10 +132,22 @@ class KubeletVerdict:
     started_at: datetime | None = None
 
 
+def find_unready(pods: Iterable[NodePod], ready_before: Collection[str]) -> list[str]:
+    """Return those of a node's ``pods`` that are not Ready any more, of the ones with these UIDs; they may have ended or go."""
+    left = (p for p in pods if p.facts.uid in ready_before and not p.facts.is_terminating)
+    return sorted(str(p) for p in left if not p.facts.is_ready and p.facts.phase not in ("Succeeded", "Failed"))
+
+
 def judge_kubelet(
-    node: NodeFacts | None, started_at: datetime | None, *, before: datetime, is_asked: bool = True
+    node: NodeFacts | None,
+    started_at: datetime | None,
+    unready: Sequence[str],
+    *,
+    before: datetime,
+    is_asked: bool = True,
 ) -> KubeletVerdict:
-    """Return DONE when another kubelet than the one of ``before`` serves the node, and has reported that it is Ready.
+    """Return DONE when another kubelet than the one of ``before`` serves the node, has reported that it is Ready, and no pod is
+    ``unready`` (see find_unready): one with a readiness probe is, until its new kubelet has probed it.
 
     ``started_at`` is when the one that answers started, None when none does; all moments are of the node's clock.
     ``is_asked`` is False when nothing will restart it that has not done so yet.
@@ -154,6 +166,12 @@ def judge_kubelet(
         reason, message = "StaleHeartbeat", "it has restarted and not reported since"
     elif node.is_unreachable:
         reason, message = "Unreachable", "it has restarted, and its node is still tainted as unreachable"
+    elif unready:
+        more = f" and {len(unready) - 3} more" if len(unready) > 3 else ""
+        reason, message = (
+            "PodsNotReady",
+            f"it has restarted, and not Ready again yet are {', '.join(unready[:3])}{more}",
+        )
     else:
         outcome, reason, message = Outcome.DONE, "Restarted", f"it was started at {format_time(started_at)}"
     return KubeletVerdict(outcome=outcome, reason=reason, message=message, started_at=started_at)

@@ -45,7 +45,7 @@ class Cluster:
         self.kubelets = {name: START - timedelta(hours=1) for name in names}
         self.ready = dict.fromkeys(names, True)
         self.asked, self.deeds, self.denied, self.lines = [], [], set(), []
-        self.commands, self.rollout = {}, DONE
+        self.commands, self.rollout, self.unready = {}, DONE, set()
 
     def now(self):
         return START + timedelta(minutes=5, seconds=self.clock.now)
@@ -56,8 +56,13 @@ class Cluster:
         labels = {f"node-role.kubernetes.io/{role}": ""}
         return {"metadata": {"name": name, "labels": labels}, "status": {"conditions": [ready]}}
 
-    def list_at(self, kind, *, read=lambda o: o, **selection):
-        return "1", [read(self.node(name)) for name in self.kubelets]
+    def list_at(self, kind, *, read=lambda o: o, label_selector="", field_selector=""):
+        if kind == "Node":
+            return "1", [read(self.node(name)) for name in self.kubelets]
+        node = field_selector.removeprefix("spec.nodeName=")
+        ready = {"type": "Ready", "status": str(node not in self.unready)}
+        metadata = {"namespace": "shop", "name": f"web-{node}", "uid": f"uid-{node}"}
+        return "1", [read({"metadata": metadata, "spec": {"nodeName": node}, "status": {"conditions": [ready]}})]
 
     def list(self, kind, namespace=None):
         assert kind == "MachineConfigPool"
@@ -234,7 +239,45 @@ def test_a_kubelet_that_is_slow_is_waited_for(run):
 
     cluster.commands["w0"] = slow
     assert outcomes(run(cluster)) == {"w0": "restarted"}
-    assert 30 < cluster.clock.now < 40
+    assert 40 < cluster.clock.now < 50
+
+
+def test_the_next_kubelet_waits_until_the_pods_have_been_ready_for_a_while(run):
+    cluster = Cluster("w0", "w1")
+    begun = {}
+
+    def lose_readiness_a_little_later(node):
+        begun[node] = cluster.clock.now
+
+        def probe():
+            past = cluster.clock.now - begun[node]
+            cluster.unready = {*cluster.unready, node} if 4 <= past < 20 else cluster.unready - {node}
+
+        cluster.kubelets[node] = cluster.now()
+        cluster.clock.on_sleep.append(probe)
+        return BOTH
+
+    cluster.commands = dict.fromkeys(["w0", "w1"], lose_readiness_a_little_later)
+    assert outcomes(run(cluster)) == dict.fromkeys(["w0", "w1"], "restarted")
+    assert begun["w1"] >= 30
+
+
+def test_pods_that_do_not_get_ready_again_end_the_run(run):
+    cluster = Cluster("w0", "w1")
+
+    def lose_readiness(node):
+        cluster.unready.add(node)
+        return cluster.restart(node)
+
+    cluster.commands["w0"] = lose_readiness
+    with pytest.raises(WaitFailed, match=r"not Ready again yet are shop/web-w0. No kubelet after it was touched"):
+        run(cluster)
+
+
+def test_a_pod_that_was_not_ready_before_is_not_waited_for(run):
+    cluster = Cluster("w0")
+    cluster.unready.add("w0")
+    assert outcomes(run(cluster)) == {"w0": "restarted"}
 
 
 def test_a_refusal_of_the_cluster_is_told_as_it_is_with_the_result_so_far(run):

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import InvalidOption, Refused
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodeFacts
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import PodFacts
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodeFacts, NodePod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.kubelets import (
     SCRIPT,
     Kubelet,
     choose_fate,
     find_complaint,
+    find_unready,
     judge_kubelet,
     read_kubelet_request,
     refuse_unfit,
@@ -52,18 +54,46 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "node", "started_at", "wanted"), CASES, ids=[c[0] for c in CASES])
 def test_whether_a_kubelet_is_back(name, node, started_at, wanted):
-    verdict = judge_kubelet(node, started_at, before=BEFORE)
+    verdict = judge_kubelet(node, started_at, (), before=BEFORE)
     assert f"{verdict.outcome.value} {verdict.reason}" == wanted
     assert verdict.started_at == started_at
 
 
 def test_a_kubelet_that_nothing_will_restart_is_not_waited_for():
-    verdict = judge_kubelet(WELL, BEFORE, before=BEFORE, is_asked=False)
+    verdict = judge_kubelet(WELL, BEFORE, (), before=BEFORE, is_asked=False)
     assert f"{verdict.outcome.value} {verdict.message}" == (
         "failed it is still the one that was started at 2026-11-22T08:00:00Z"
     )
-    assert judge_kubelet(WELL, None, before=BEFORE, is_asked=False).outcome.value == "waiting"
-    assert judge_kubelet(WELL, AFTER, before=BEFORE, is_asked=False).outcome.value == "done"
+    assert judge_kubelet(WELL, None, (), before=BEFORE, is_asked=False).outcome.value == "waiting"
+    assert judge_kubelet(WELL, AFTER, (), before=BEFORE, is_asked=False).outcome.value == "done"
+
+
+@pytest.mark.parametrize(
+    ("unready", "message"),
+    [
+        (["n/a"], "it has restarted, and not Ready again yet are n/a"),
+        (["n/a", "n/b", "n/c", "n/d", "n/e"], "it has restarted, and not Ready again yet are n/a, n/b, n/c and 2 more"),
+    ],
+)
+def test_the_pods_are_waited_for(unready, message):
+    verdict = judge_kubelet(WELL, AFTER, unready, before=BEFORE)
+    assert (verdict.outcome.value, verdict.message) == ("waiting", message)
+
+
+def node_pod(name, *, is_ready, **more):
+    facts = PodFacts(namespace="n", name=name, uid=f"uid-{name}", is_ready=is_ready, **more)
+    return NodePod(facts=facts)
+
+
+def test_which_pods_are_not_ready_any_more():
+    pods = [
+        node_pod("lost", is_ready=False),
+        node_pod("kept", is_ready=True),
+        node_pod("going", is_ready=False, is_terminating=True),
+        node_pod("ended", is_ready=False, phase="Succeeded"),
+        node_pod("never", is_ready=False),
+    ]
+    assert find_unready(pods, {"uid-lost", "uid-kept", "uid-going", "uid-ended", "uid-gone"}) == ["n/lost"]
 
 
 @pytest.mark.parametrize(
