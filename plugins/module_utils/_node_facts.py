@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime, timezone
+from functools import partial
 
 from ._client.cluster import Cluster
 from ._errors import ApiError
@@ -19,6 +21,7 @@ from ._node_model import (
     node_pod,
     pool_facts,
 )
+from ._parallel import MAX_PARALLEL, side_by_side
 
 
 def read_nodes(cluster: Cluster) -> list[NodeFacts]:
@@ -83,3 +86,28 @@ def read_pending_requests(cluster: Cluster, node: str) -> list[str]:
         for r in cluster.list("CertificateSigningRequest")
         if (r.get("spec") or {}).get("username") in askers and not (r.get("status") or {}).get("conditions")
     ]
+
+
+def read_kubelet_start(cluster: Cluster, node: str) -> datetime | None:
+    """Return when the kubelet of ``node`` started, by the node's clock; None when it does not tell."""
+    seconds = cluster.read_node_metric(node, "process_start_time_seconds")
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def read_kubelet_starts(cluster: Cluster, nodes: Sequence[str]) -> dict[str, datetime]:
+    """Return when the kubelets of ``nodes`` started, of those that tell. Where several do not, no others are asked."""
+    found: dict[str, datetime] = {}
+    for place in range(0, len(nodes), MAX_PARALLEL):
+        some = nodes[place : place + MAX_PARALLEL]
+        told = side_by_side([partial(_try_kubelet_start, cluster, node) for node in some])
+        found |= {node: start for node, start in zip(some, told, strict=True) if start}
+        if not any(told):
+            break
+    return found
+
+
+def _try_kubelet_start(cluster: Cluster, node: str) -> datetime | None:
+    try:
+        return read_kubelet_start(cluster, node)
+    except ApiError:
+        return None

@@ -16,6 +16,8 @@ from ._model import MANAGED_BY, NO_CONDITION, PodFacts, conditions_of, parse_tim
 MARK = "bound-tokens.openshift/restart"
 #: Of the pod that restarts a node; the drain leaves it alone.
 RESTART_LABELS = {**MANAGED_BY, "app.kubernetes.io/component": "node-restart"}
+#: Of a pod that runs a command on a node; the drain leaves it alone, too.
+COMMAND_LABELS = {**MANAGED_BY, "app.kubernetes.io/component": "node-command"}
 #: Nodes with one of these hold an etcd member.
 CONTROL_PLANE_ROLES = ("control-plane", "master", "arbiter")
 
@@ -134,6 +136,7 @@ class NodePod:
     #: Data that goes with the pod: an emptyDir.
     has_local_data: bool = False
     is_restart_pod: bool = False
+    is_command_pod: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
     deletion_time: datetime | None = None
@@ -169,6 +172,7 @@ def node_pod(pod: Mapping[str, Any]) -> NodePod:
         facts=pod_facts(pod),
         has_local_data=any("emptyDir" in volume for volume in spec.get("volumes") or ()),
         is_restart_pod=RESTART_LABELS.items() <= labels.items(),
+        is_command_pod=COMMAND_LABELS.items() <= labels.items(),
         labels=labels,
         created_at=parse_time(metadata.get("creationTimestamp")),
         deletion_time=parse_time(metadata.get("deletionTimestamp")),

@@ -17,6 +17,8 @@ description:
   - A specification can't tell whether a program reads a file again, nor what an init container has copied or a CSI driver
     has done with a token. Then the verdict is V(unknown), or V(renewed) with RV(token_holders.pods[].may_be_cached). A pod that
     started between the switches of the first and the last API server may have got either token. No token is called old by guess.
+  - A kubelet that started after the last API server had switched has requested all tokens on its node anew. Where kubelets may
+    be asked for that moment (C(get) C(nodes/proxy)), files count as rewritten two minutes after it.
   - The source V(use), with O(verify=use), is the audit logs of the kube-apiservers, which name the ID of every token that is
     issued and of every token that is used. A token in use that no API server has issued since the first switch is an old one,
     also one that a program only has in its memory. That needs all logs back to the first switch and a permission to C(get)

@@ -25,13 +25,15 @@ from .configuration import build_headers, load_configuration
 from .documents import DOCUMENT_TYPES
 from .exec import run_command
 from .kinds import QUESTIONS, build_path, describe_target
-from .node_files import find_names, read_total, read_whole
+from .node_files import find_metric, find_names, read_total, read_whole
 from .words import find_connection_words, find_server_words, read_retry_after
 
 #: Seconds to wait for a connection and for the next bytes of an answer. An API server that is being stopped may
 #: accept a connection and never answer.
 REQUEST_TIMEOUT = (5.0, 30.0)
 PAGE_SIZE = 500
+#: Bytes of a pod's log that are read. Kubelets begin another file after 10 MiB (containerLogMaxSize) and serve that one only.
+MAX_LOG = 8 * 1_048_576
 #: Seconds beyond the end of a watch that its server has set, after which nobody is believed to be there.
 WATCH_GRACE = 5.0
 
@@ -307,10 +309,29 @@ class Cluster:
             verb=verb, target=target, host=self.host, status=500 if outcome.was_told else 0, words=outcome.words
         )
 
+    def read_log(self, pod: str, namespace: str, *, max_bytes: int = MAX_LOG) -> str:
+        """Return all that the pod's only container has printed (pods/log). More than ``max_bytes`` is an ApiError 413."""
+        verb, target = "read", f"the log of {describe_target('Pod', pod, namespace)}"
+        path, query = build_path("Pod", pod, namespace, "log"), [("limitBytes", max_bytes + 1)]
+        answer = self._open(verb, target, "get", path, query_params=query, header_params={"Accept": "*/*"})
+        log = b"".join(self._read_pieces(verb, target, answer))
+        if len(log) > max_bytes:
+            words = f"it is longer than {max_bytes} bytes"
+            raise ApiError(verb=verb, target=target, host=self.host, status=413, words=words)
+        return log.decode("utf-8", "replace")
+
+    def read_node_metric(self, node: str, name: str) -> float | None:
+        """Return a metric without labels of the node's kubelet (nodes/proxy), None where it has none of this name."""
+        verb, target = "read", f"the metrics of {describe_target('Node', node)}"
+        path = f"{build_path('Node', node, None, 'proxy')}/metrics"
+        answer = self._open(verb, target, "get", path, header_params={"Accept": "text/plain"})
+        with closing(self._read_pieces(verb, target, answer)) as pieces:
+            return find_metric(pieces, name)
+
     def list_node_files(self, node: str, folder: str) -> Sequence[str]:
         """Return the names of the files in a folder of the node's /var/log, as its kubelet serves it (nodes/proxy)."""
         answer = self._open_node_file("list", node, f"{folder}/")
-        return find_names(b"".join(self._read_pieces("list", node, f"{folder}/", answer)))
+        return find_names(b"".join(self._read_pieces("list", _describe_file(node, f"{folder}/"), answer)))
 
     def measure_node_file(self, node: str, file: str) -> int:
         """Return how many bytes a file in the node's /var/log holds now."""
@@ -331,7 +352,7 @@ class Cluster:
         if start and answer.status != 206:
             answer.close()
             raise self._node_error("read", node, file, 502, "the node does not serve parts of files")
-        yield from self._read_pieces("read", node, file, answer)
+        yield from self._read_pieces("read", _describe_file(node, file), answer)
 
     def _open_node_file(self, verb: str, node: str, file: str, span: tuple[int, int] | None = None) -> Any:
         headers = {"Accept": "*/*", **({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})}
@@ -343,11 +364,11 @@ class Cluster:
                 raise self._node_error(verb, node, file, 404, "the node has no such file") from None
             raise
 
-    def _read_pieces(self, verb: str, node: str, file: str, answer: Any) -> Iterator[bytes]:
+    def _read_pieces(self, verb: str, target: str, answer: Any) -> Generator[bytes, None, None]:
         try:
             yield from read_whole(answer)
         except (libraries.urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._explain(verb, _describe_file(node, file), error) from None
+            raise self._explain(verb, target, error) from None
         finally:
             answer.close()
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: may change without notice.
-"""Files in a node's /var/log, which the kubelet serves as Go's http.FileServer does: folders as links, files in ranges."""
+"""What a kubelet serves: files in its node's /var/log, as Go's http.FileServer does (folders as links, files in ranges), and
+metrics, as Prometheus reads them."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,3 +33,14 @@ def read_total(answer: Any) -> int:
 def read_whole(answer: Any) -> Iterator[bytes]:
     """Yield the body, piece by piece as it comes. Raises HTTPError when it ends too early."""
     yield from answer.stream(amt=PIECE, decode_content=False)
+
+
+def find_metric(pieces: Iterable[bytes], name: str) -> float | None:
+    """Return the value of a metric without labels, None where there is none. No more is kept than the line it is in."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(name.encode() + b" "):
+                return float(line.split()[1])
+    return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from .._holder_facts import (
 )
 from .._holder_model import HolderContext, HolderPod
 from .._model import IssuerFacts, Judgement, Outcome, format_time, read_moment
+from .._node_facts import read_kubelet_starts
 from .._plan.holders import (
     BLOCKING,
     HolderVerdict,
@@ -35,6 +36,7 @@ from .._plan.holders import (
     Surroundings,
     SwitchWindow,
     Verdict,
+    choose_doubtful_nodes,
     conclude,
     count_accounts,
     find_window,
@@ -134,7 +136,12 @@ class HolderAudit:
         self.problems, self.gaps = [], []
         around, rollout = self._look()
         context, search = self._read_surroundings(around.window)
-        self.seen = around, rollout, self._judge_pods(around, context, search)
+        pods = self._judge_pods(around, context, search)
+        starts = read_kubelet_starts(self.cluster, choose_doubtful_nodes(pods, around))
+        if any(around.window.last and start > around.window.last for start in starts.values()):
+            around = replace(around, kubelets=starts)
+            pods = self._judge_pods(around, context, search)
+        self.seen = around, rollout, pods
         return self.seen
 
     def _judge_files(self, seen: Seen) -> Judgement:
@@ -215,7 +222,7 @@ class HolderAudit:
             return keep_verdict(holder, verdicts.setdefault(found, found))
 
         pods = retry(lambda: read_holders(self.cluster, context, keep), clock=self.clock)
-        self.traces += traces
+        self.traces = list(dict.fromkeys([*self.traces, *traces]))
         return pods
 
     def _apply_uses(self, around: Surroundings, pods: Sequence[JudgedPod]) -> list[JudgedPod]:

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -32,19 +31,16 @@ from .._plan.nodes import NodeRequest, select_nodes
 from .._plan.permissions import RESTART_NAMESPACE
 from .._plan.restart import (
     BOOT_LABEL,
-    build_namespace,
     build_restart_pod,
-    build_role_binding,
     judge_restarted,
 )
 from .._plan.story import format_seconds
 from .drain import Drainer
+from .node_command import ADMISSION_PATIENCE, provide_namespace
 
 #: Seconds between two looks at least, when many things change at once; and after which a watch that told nothing ends.
 QUIET_BETWEEN_LOOKS = 0.1
 LONGEST_WATCH = 10.0
-#: Seconds in which the permissions and the service account of a new namespace must have come into force.
-ADMISSION_PATIENCE = 60.0
 
 
 class Way(enum.Enum):
@@ -421,9 +417,7 @@ class BatchRun:
             if error.is_missing_api or error.status not in (403, 404):
                 raise
             # An earlier run may have come no farther than the namespace, so the binding is seen to each time.
-            with suppress_forbidden():
-                create_if_missing(self.cluster, "Namespace", build_namespace())
-                create_if_missing(self.cluster, "RoleBinding", build_role_binding(), RESTART_NAMESPACE)
+            provide_namespace(self.cluster)
             if error.status == 404:
                 self._act()
             elif self.clock.monotonic() - journey.since > ADMISSION_PATIENCE:
@@ -498,13 +492,3 @@ def find_restart_pod(pods: Iterable[NodePod]) -> NodePod | None:
 def is_away(node: NodeFacts, progress: NodeProgress) -> bool:
     """Return whether a node has been asked to restart, or has restarted."""
     return node.boot_id != progress.boot_id or (node.mark is not None and node.mark.requested_at is not None)
-
-
-@contextlib.contextmanager
-def suppress_forbidden() -> Iterator[None]:
-    """What admission refuses for now, such as a namespace on its way out, is tried again by the next look."""
-    try:
-        yield
-    except ApiError as error:
-        if error.status != 403:
-            raise

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFailed
 from .._facts import read_caller, read_denied
-from .._model import MANAGED_BY, Judgement, Outcome, format_time
+from .._model import Judgement, Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
 from .._node_model import NodeFacts, NodeMark
 from .._plan.node_findings import NodeFinding, estimate_seconds, find_blockers
@@ -29,12 +28,13 @@ from .._plan.node_record import (
     judge_nodes,
 )
 from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, fit_beside, plan_batches
-from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE, describe_denied
-from .._plan.restart import find_unwell, read_image
+from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, describe_denied
+from .._plan.restart import find_unwell
 from .._plan.story import format_seconds
 from .._run import RecordStore
 from .gates import Gatekeeper
 from .node_batch import BatchRun, Way
+from .node_command import find_image, remove_namespace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +110,8 @@ class NodeRun:
         except CollectionError as error:
             record = self._last_record or plan.record
             error.progress = self._result(replace(plan, record=record))
-            if not any(p.step is Step.RESTARTING for p in record.nodes.values()):
-                self._remove_namespace()
+            if self.way is Way.RESTART and not any(p.step is Step.RESTARTING for p in record.nodes.values()):
+                remove_namespace(self.cluster)
             raise
         return self._result(plan)
 
@@ -306,22 +306,7 @@ class NodeRun:
         """Return the image of restart pods; an empty text when none is needed."""
         if not self._restarts() or self.request.image:
             return self.request.image or ""
-        daemon = self._read_daemon()
-        image = read_image(daemon)
-        if image is None:
-            raise InvalidOption(
-                "There is no machine-config daemon here whose image could restart the nodes; set image to one that every node "
-                "has and that contains chroot."
-            )
-        return image
-
-    def _read_daemon(self) -> Mapping[str, Any] | None:
-        try:
-            return self.cluster.get("DaemonSet", "machine-config-daemon", "openshift-machine-config-operator")
-        except ApiError as error:
-            if error.status != 403:
-                raise
-            return None
+        return find_image(self.cluster)
 
     def _carry_out(self, plan: NodePlan, image: str) -> NodePlan:
         """Do batch after batch; return the plan with the record as it is at the end."""
@@ -448,16 +433,10 @@ class NodeRun:
     def _clean_up(self, record: NodeRecord) -> None:
         """Remove what a finished run has made: the namespace of restart pods, and the record if nobody has named the run."""
         if record.is_done:
-            self._remove_namespace()
+            if self.way is Way.RESTART:
+                remove_namespace(self.cluster)
             if not record.is_named:
                 self._save(None)
-
-    def _remove_namespace(self) -> None:
-        """Remove the namespace of restart pods, if it is ours. That it can't be removed is no reason to fail."""
-        with suppress(CollectionError):
-            found = self.cluster.get("Namespace", RESTART_NAMESPACE) if self.way is Way.RESTART else None
-            if found and MANAGED_BY.items() <= (found["metadata"].get("labels") or {}).items():
-                self.cluster.delete("Namespace", RESTART_NAMESPACE, uid=found["metadata"]["uid"])
 
     def _result(self, plan: NodePlan) -> dict[str, Any]:
         batch_of = {name: number for number, batch in enumerate(plan.batches) for name in batch}

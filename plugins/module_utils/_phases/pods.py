@@ -24,7 +24,7 @@ from .._facts import (
     read_owners,
     read_pods,
 )
-from .._model import OwnerFacts, format_time, parse_time
+from .._model import OwnerFacts, format_time
 from .._node_facts import read_budgets
 from .._node_model import BudgetFacts
 from .._plan.permissions import describe_denied, renewal_permissions
@@ -40,7 +40,7 @@ from .._plan.pods import (
     plan_waves,
 )
 from .renewal import Renewal, Start
-from .rollout import look_at_rollout
+from .rollout import find_switch
 from .token_reasons import find_reader
 from .waves import RolloutGate, Wave
 
@@ -156,36 +156,12 @@ def find_start(cluster: Cluster, request: RenewalRequest, clock: Clock) -> Start
 
     Raises Refused while a rollout of the kube-apiservers runs: a pod that starts now may still get an old token.
     """
-    is_given = request.everything or request.started_before is not None
     if not request.requires_rollout:
         return Start(started_before=request.started_before)
-    try:
-        rollout = look_at_rollout(cluster, None, probe=None, clock=clock)
-    except ApiError as error:
-        if not error.is_missing_api:
-            raise
-        if not is_given:
-            raise CollectionError(
-                "Could not find out which pods to renew: this cluster does not report rollouts of its kube-apiservers "
-                "(it has no kubeapiservers.operator.openshift.io) and started_before is not given; set started_before "
-                "to the moment since which every new token is as wanted, such as 2026-11-22T08:02:31Z."
-            ) from None
-        return Start(started_before=request.started_before)
-    if not rollout["complete"]:
-        raise Refused(
-            "No pod was renewed, because the rollout of the kube-apiservers is not finished: "
-            f"{rollout['explanation'].rstrip('.')}; wait for it with bound_tokens.openshift.kube_apiserver_rollout."
-        )
-    if is_given:
-        return Start(started_before=request.started_before, issuer=rollout["issuer"])
-    finished_at = parse_time(rollout["finished_at"])
-    if finished_at is None:
-        raise CollectionError(
-            "Could not find out which pods to renew: the cluster does not tell any more when the rollout of the "
-            f"kube-apiservers to the issuer {rollout['issuer']} finished, and started_before is not given; set "
-            "started_before to that moment, such as 2026-11-22T08:02:31Z, or to now to renew all that run now."
-        )
-    return Start(started_before=finished_at, issuer=rollout["issuer"])
+    is_needed = not request.everything
+    given = request.started_before
+    moment, issuer = find_switch(cluster, given, noun="pod", verb="renew", clock=clock, is_needed=is_needed)
+    return Start(started_before=moment, issuer=issuer)
 
 
 def read_plan(

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
-from .._errors import ApiError, WaitFailed, WaitTimedOut
+from .._errors import ApiError, CollectionError, Refused, WaitFailed, WaitTimedOut
 from .._facts import (
     read_cluster_operators,
     read_operand_pods,
@@ -30,6 +30,7 @@ from .._model import (
     format_time,
     issuers_in_config,
     latest_revision_of,
+    parse_time,
     rollout_facts,
     server_pods,
 )
@@ -240,6 +241,44 @@ def look_at_rollout(
     watch = RolloutWatch(cluster=cluster, wanted=issuer or "", probe=probe, clock=clock, operators=operators)
     watch.judge(retry(watch.look, clock=clock))
     return watch.record()
+
+
+def find_switch(
+    cluster: Cluster, given: datetime | None, *, noun: str, verb: str, clock: Clock, is_needed: bool = True
+) -> tuple[datetime | None, str | None]:
+    """Return since when every new token is as wanted: ``given``, or else the end of the last rollout, if it ``is_needed``.
+    And the issuer that all kube-apiservers use, None where the cluster does not report that.
+
+    Raises Refused while a rollout of the kube-apiservers runs. ``noun`` and ``verb`` are what is to be done to what, in the
+    words of errors.
+    """
+    sought = f"Could not find out which {noun}s to {verb}:"
+    is_needed = is_needed and given is None
+    try:
+        rollout = look_at_rollout(cluster, None, probe=None, clock=clock)
+    except ApiError as error:
+        if not error.is_missing_api:
+            raise
+        if is_needed:
+            raise CollectionError(
+                f"{sought} this cluster does not report rollouts of its kube-apiservers "
+                "(it has no kubeapiservers.operator.openshift.io) and started_before is not given; set started_before "
+                "to the moment since which every new token is as wanted, such as 2026-11-22T08:02:31Z."
+            ) from None
+        return given, None
+    if not rollout["complete"]:
+        raise Refused(
+            f"No {noun} was {verb}ed, because the rollout of the kube-apiservers is not finished: "
+            f"{rollout['explanation'].rstrip('.')}; wait for it with bound_tokens.openshift.kube_apiserver_rollout."
+        )
+    finished_at = parse_time(rollout["finished_at"])
+    if is_needed and finished_at is None:
+        raise CollectionError(
+            f"{sought} the cluster does not tell any more when the rollout of the "
+            f"kube-apiservers to the issuer {rollout['issuer']} finished, and started_before is not given; set "
+            f"started_before to that moment, such as 2026-11-22T08:02:31Z, or to now to {verb} all that run now."
+        )
+    return finished_at if is_needed else given, rollout["issuer"]
 
 
 def wait_for_rollout(

@@ -79,6 +79,8 @@ def judge_drain_pod(pod: NodePod, options: DrainOptions) -> DrainDecision:
     facts = pod.facts
     if pod.is_restart_pod:
         return DrainDecision(action=DrainAction.IGNORE, reason="RestartPod")
+    if pod.is_command_pod:
+        return DrainDecision(action=DrainAction.IGNORE, reason="CommandPod")
     if facts.is_static:
         return DrainDecision(action=DrainAction.IGNORE, reason="Static")
     is_finished = facts.phase in ("Succeeded", "Failed")

@@ -127,13 +127,15 @@ class Surroundings:
     """What the verdict about a pod needs besides the pod.
 
     ``ready_since`` tells since when each node is Ready, None for one that is not; it is None itself where nodes could not
-    be read. ``restarted`` is as in find_exemption, ``audiences`` are those of the API servers.
+    be read. ``restarted`` is as in find_exemption, ``audiences`` are those of the API servers. ``kubelets`` tells when the
+    kubelets of some nodes started.
     """
 
     window: SwitchWindow
     now: datetime
     ready_since: Mapping[str, datetime | None] | None = None
     restarted: Mapping[str, datetime] = field(default_factory=dict)
+    kubelets: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def audiences(self) -> frozenset[str]:
@@ -263,10 +265,21 @@ def find_lifetime(source: TokenSource, audiences: Collection[str]) -> timedelta:
 def _find_renewal(source: TokenSource, pod: PodFacts, last: datetime, around: Surroundings) -> tuple[bool, datetime]:
     """Return whether the kubelet of a pod works, and by when it has rewritten what it got up to ``last``."""
     renewed_by = last + min(timedelta(seconds=source.seconds) * REFRESH_SHARE, REFRESH_AGE) + SYNC
+    kubelet = around.kubelets.get(pod.node)
+    if kubelet and kubelet > last:
+        # It keeps tokens in its memory only, so that it has requested all of them anew since it started.
+        renewed_by = min(renewed_by, kubelet + SYNC)
     if around.ready_since is None:
         return True, renewed_by
     ready_since = around.ready_since.get(pod.node)
     return ready_since is not None, max(renewed_by, (ready_since or last) + SYNC)
+
+
+def choose_doubtful_nodes(pods: Iterable[JudgedPod], around: Surroundings) -> list[str]:
+    """Return the Ready nodes with pods about which a late start of their kubelets would tell more."""
+    found = {p.node for p in pods if p.found.verdict in (Verdict.FILE_RENEWS, Verdict.UNKNOWN) and p.node}
+    ready = around.ready_since
+    return sorted(n for n in found if ready is None or ready.get(n)) if around.window.last else []
 
 
 #: What a way of keeping a token is called: when it is certain, and when it may be.

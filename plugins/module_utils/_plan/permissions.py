@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from .._model import Permission, Probe
 
-#: Where the pods live that restart nodes.
+#: Where the pods live that restart nodes, and those that run commands on them.
 RESTART_NAMESPACE = "bound-tokens-node-restart"
 #: Grants the use of OpenShift's privileged SCC.
 SCC_ROLE = "system:openshift:scc:privileged"
@@ -56,6 +56,13 @@ RESTART = (
     Permission(verb="create", group="", resource="pods", namespace=RESTART_NAMESPACE),
     replace(DELETE_PODS, namespace=RESTART_NAMESPACE),
 )
+#: Commands on nodes, and reading what they say.
+NODE_COMMAND = (
+    *RESTART,
+    Permission(verb="get", group="", resource="pods", subresource="log", namespace=RESTART_NAMESPACE),
+)
+#: The restart of kubelets, and the proof from what they serve.
+KUBELETS = (*NODE_COMMAND, Permission(verb="get", group="", resource="nodes", subresource="proxy"))
 
 
 def renewal_permission(method: str, namespace: str, kind: str = "") -> Permission:

@@ -4,20 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from .._model import MANAGED_BY, Judgement, Outcome
+from .._model import Judgement, Outcome
 from .._node_model import RESTART_LABELS, NodeFacts, NodePod
 from .drain import is_daemon
-from .permissions import RESTART_NAMESPACE, SCC_ROLE
+from .node_pod import build_node_pod
 
 #: Of the restart pod: the boot ID for which it was made.
 BOOT_LABEL = "bound-tokens.openshift/boot-id"
-POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
-#: Seconds in which the pod must have started and ended; images are on the node already.
-POD_DEADLINE = 300
 
 #: Restarts the host a little later, so that the pod is seen succeeded first, and only while the host has not restarted
 #: since it was asked to: a pod that is run again after the boot does nothing. It runs in the host's own root, with the boot
@@ -31,71 +28,16 @@ exec systemd-run --collect --unit="bound-tokens-restart-${1%%-*}" --on-active="$
 """
 
 
-def build_namespace() -> dict[str, Any]:
-    """Return the namespace of restart pods: privileged, left alone by label synchronisation, without a node selector."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": RESTART_NAMESPACE,
-            "labels": {
-                **MANAGED_BY,
-                **POD_SECURITY,
-                "security.openshift.io/scc.podSecurityLabelSync": "false",
-            },
-            "annotations": {"openshift.io/node-selector": ""},
-        },
-    }
-
-
-def build_role_binding() -> dict[str, Any]:
-    """Return what lets the namespace's default service account use OpenShift's privileged SCC."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "privileged"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": SCC_ROLE,
-        },
-        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": RESTART_NAMESPACE}],
-    }
-
-
 def build_restart_pod(node: NodeFacts, *, boot_id: str, image: str, delay: int) -> dict[str, Any]:
     """Return the pod that has ``node`` restart ``delay`` seconds later if its boot ID is still ``boot_id``."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": restart_pod_name(node.name),
-            "labels": {**RESTART_LABELS, BOOT_LABEL: boot_id},
-            "annotations": {"openshift.io/required-scc": "privileged"},
-        },
-        "spec": {
-            "nodeName": node.name,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": POD_DEADLINE,
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "hostPID": True,
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [
-                {
-                    "name": "restart",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["chroot", "/host", "/bin/sh", "-ec", SCRIPT, "restart", boot_id, str(delay)],
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "securityContext": {"privileged": True, "runAsUser": 0},
-                    "volumeMounts": [{"name": "host", "mountPath": "/host"}],
-                }
-            ],
-            "volumes": [{"name": "host", "hostPath": {"path": "/", "type": "Directory"}}],
-        },
-    }
+    return build_node_pod(
+        node.name,
+        name=restart_pod_name(node.name),
+        labels={**RESTART_LABELS, BOOT_LABEL: boot_id},
+        image=image,
+        script=SCRIPT,
+        arguments=(boot_id, str(delay)),
+    )
 
 
 def restart_pod_name(node: str) -> str:
@@ -155,10 +97,3 @@ def describe_keeper(pod: NodePod) -> str:
 
 def _waiting(reason: str, message: str) -> Judgement:
     return Judgement(outcome=Outcome.WAITING, reason=reason, message=message)
-
-
-def read_image(daemon_set: Mapping[str, Any] | None) -> str | None:
-    """Return the image of the machine-config daemon, which every OpenShift node has; None when there is none."""
-    template = (((daemon_set or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
-    containers = template.get("containers") or ()
-    return next((c["image"] for c in containers if c.get("name") == "machine-config-daemon"), None)

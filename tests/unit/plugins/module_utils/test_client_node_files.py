@@ -9,7 +9,11 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.node_files import PIECE, find_names
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.node_files import (
+    PIECE,
+    find_metric,
+    find_names,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
 from servers import QuietServer, serving
@@ -25,6 +29,7 @@ PAGE = b"""<!doctype html>
 </pre>
 """
 PREFIX = "/api/v1/nodes/master-0/proxy/logs/"
+METRICS = "/api/v1/nodes/master-0/proxy/metrics"
 FORBIDDEN = {
     "kind": "Status",
     "message": 'nodes "master-0" is forbidden: User "u" cannot get resource "nodes/proxy" in API group "" at the cluster scope',
@@ -40,6 +45,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         server, name = self.server, self.path.removeprefix(PREFIX)
+        if self.path == METRICS:
+            self.answer(200, server.metrics)
+            return
         server.asked.append((self.path, self.headers.get("Range")))
         if server.mode == 403:
             self.answer(403, json.dumps(FORBIDDEN).encode())
@@ -151,3 +159,26 @@ def test_a_folder_that_is_missing_or_forbidden_is_told(cluster, server):
     server.mode = 403
     with pytest.raises(ApiError, match="ask a cluster administrator for this permission"):
         cluster.list_node_files("master-0", "x")
+
+
+def test_a_metric_of_the_kubelet(cluster, server):
+    server.metrics = b'# HELP x\n# TYPE x gauge\nx_total{a="b"} 3\nx 1.79537871907e+09\ny 2\n'
+    assert cluster.read_node_metric("master-0", "x") == 1795378719.07
+    assert cluster.read_node_metric("master-0", "x_total") is None
+    server.metrics += b"z 5\n" * PIECE
+    assert cluster.read_node_metric("master-0", "y") == 2.0  # the rest is not read
+    assert cluster.read_node_metric("master-0", "y") == 2.0  # over a sound connection
+
+
+def test_a_metric_that_comes_in_pieces():
+    text = b"a 1\nprocess_start 12.5\nb 2\n"
+    for size in range(1, len(text)):
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        assert find_metric(pieces, "process_start") == 12.5
+    assert find_metric([], "process_start") is None
+
+
+def test_metrics_that_break_off_are_an_error(cluster, server):
+    server.metrics, server.mode = b"a 1\n" * 100, "short"
+    with pytest.raises(ApiError, match="Could not read the metrics of nodes/master-0"):
+        cluster.read_node_metric("master-0", "x")

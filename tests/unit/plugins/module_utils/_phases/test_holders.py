@@ -130,13 +130,22 @@ class FakeCluster:
         self.now = now and datetime.fromisoformat(now.replace("Z", "+00:00"))
         self.data, self.denied, self.passed = data, set(), timedelta()
         self.log, self.audit, self.servers = b"", {}, []
+        self.kubelets, self.asked, self.lists = {}, [], []  # when they started, which were asked, what was listed
 
     def list_at(self, kind, *, read=lambda o: o, **selection):
         return "1", [read(o) for o in self.list(kind)]
 
+    def read_node_metric(self, node, name):
+        assert name == "process_start_time_seconds"
+        self.asked.append(node)
+        if node not in self.kubelets:
+            raise ApiError(verb="read", target="metrics", host="h", status=503, words="error trying to reach service")
+        return self.kubelets[node].timestamp()
+
     def list(self, kind, namespace=None):
         if namespace:
             return self.servers
+        self.lists.append(kind)
         if kind in self.denied:
             words = f'User "u" cannot list {kind}'
             raise ApiError(verb="list", target=kind, host="h", status=403, words=words, reason="Forbidden")
@@ -456,3 +465,30 @@ def test_who_waits_for_files_in_vain_is_told_what_is_known(audit):
     with pytest.raises(WaitTimedOut, match=r"did not end within 120 s; last seen: 2 pod\(s\) with files") as failed:
         audit(FakeCluster(now="2026-11-22T08:01:00Z"), options=WaitOptions(timeout=120, interval=60))
     assert failed.value.progress["token_holders"]["counts"]["file_renews"] == 2
+
+
+def test_a_kubelet_that_started_after_the_switch_has_rewritten_the_files(audit):
+    cluster = FakeCluster("2026-11-22T08:12:01Z")
+    before, _explanation = audit(FakeCluster("2026-11-22T08:12:01Z"), all_pods=True)
+    assert shown(before)["plain"] == ("file_renews", "FileRenews")
+    cluster.kubelets = {"n0": datetime(2026, 11, 22, 8, 10, tzinfo=timezone.utc)}
+    found, _explanation = audit(cluster, all_pods=True)
+    (plain,) = [p for p in found["pods"] if p["name"] == "plain"]
+    assert (plain["verdict"], plain["reason"], plain["until"]) == ("renewed", "FileRenewed", "2026-11-22T08:12:00Z")
+    assert plain["may_be_cached"]
+    assert {n: v for n, v in shown(found).items() if n not in ("plain", "vault")} == {
+        n: v for n, v in shown(before).items() if n not in ("plain", "vault")
+    }
+    assert found["manual"] == before["manual"]
+    assert (cluster.asked, cluster.lists.count("Pod")) == (["n0"], 2)
+
+
+def test_kubelets_that_tell_nothing_new_change_nothing(audit):
+    early = FakeCluster()
+    early.kubelets = {"n0": datetime(2026, 11, 22, 7, 59, tzinfo=timezone.utc)}
+    found, _explanation = audit(early, all_pods=True)
+    silent = FakeCluster()
+    assert audit(silent, all_pods=True)[0] == found
+    assert (early.asked, silent.asked) == (["n0"], ["n0"])
+    assert early.lists.count("Pod") == silent.lists.count("Pod") == 1
+    assert found["problems"] == []

@@ -32,6 +32,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holde
     Surroundings,
     SwitchWindow,
     Verdict,
+    choose_doubtful_nodes,
     conclude,
     count_accounts,
     find_deadline,
@@ -487,3 +488,58 @@ def test_files_of_nodes_that_are_not_ready_are_waited_for_too():
         "1 of them on nodes that are not Ready"
     )
     assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))]).outcome is Outcome.DONE
+
+
+KUBELET_STARTS = [
+    ("before the switch, nothing is new", "automatic", at(8, 30), at(7, 59), Verdict.FILE_RENEWS, AUTOMATIC_BY),
+    ("in that second neither", "automatic", at(8, 30), LAST, Verdict.FILE_RENEWS, AUTOMATIC_BY),
+    ("after it, all files are rewritten soon", "automatic", at(8, 11), at(8, 10), Verdict.FILE_RENEWS, at(8, 12)),
+    ("and then they are", "automatic", at(8, 12), at(8, 10), Verdict.RENEWED, at(8, 12)),
+    ("also those of tokens that live for long", "several", at(8, 12), at(8, 10), Verdict.RENEWED, at(8, 12)),
+    (
+        "what would be rewritten sooner is not later for it",
+        "automatic",
+        at(10),
+        at(9, 30),
+        Verdict.RENEWED,
+        AUTOMATIC_BY,
+    ),
+    ("what keeps a token keeps it", "sub_path", at(9), at(8, 10), Verdict.OLD_UNTIL_RESTARTED, None),
+    ("and who knows what was copied", "init_copy", at(9), at(8, 10), Verdict.UNKNOWN, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("why", "name", "now", "kubelet", "verdict", "until"), KUBELET_STARTS, ids=[c[0] for c in KUBELET_STARTS]
+)
+def test_a_kubelet_that_starts_requests_all_tokens_anew(why, name, now, kubelet, verdict, until):
+    found = judge(name, now, kubelets={"worker-0": kubelet, "other": at(8, 1)})
+    assert (found.verdict, found.until) == (verdict, until)
+
+
+def test_what_was_taken_after_a_kubelet_had_rewritten_the_files_is_new():
+    found = judge("sub_path", at(9), kubelets={"worker-0": at(8, 10)}, change=starting(at(6), at(8, 12, 1)))
+    assert told(found)[:2] == (Verdict.RENEWED, "TakenLater")
+
+
+def test_a_node_that_was_not_ready_since_is_given_time():
+    found = judge("automatic", at(8, 13), kubelets={"worker-0": at(8, 10)}, ready_since={"worker-0": at(8, 12)})
+    assert told(found) == (Verdict.FILE_RENEWS, "FileRenews", at(8, 14))
+
+
+def test_which_kubelets_are_asked_when_they_started():
+    around = Surroundings(window=WINDOW, now=at(8, 30), ready_since={"a": at(1), "b": None, "c": at(1), "d": at(1)})
+    plain = holder_pod(PODS["automatic"], CONTEXT)
+
+    def on(node, verdict):
+        return replace(keep_verdict(plain, HolderVerdict(verdict=verdict, reason="NoToken")), node=node)
+
+    pods = [
+        on("a", Verdict.FILE_RENEWS),
+        on("b", Verdict.FILE_RENEWS),
+        on("c", Verdict.RENEWED),
+        on("d", Verdict.UNKNOWN),
+    ]
+    assert choose_doubtful_nodes([*pods, on("", Verdict.UNKNOWN), pods[0]], around) == ["a", "d"]
+    assert choose_doubtful_nodes(pods, replace(around, ready_since=None)) == ["a", "b", "d"]
+    assert choose_doubtful_nodes(pods, replace(around, window=replace(WINDOW, last=None))) == []

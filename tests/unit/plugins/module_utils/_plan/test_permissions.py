@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import (
+    KUBELETS,
     NEEDS,
+    NODE_COMMAND,
     permissions_for,
     run_permissions,
 )
@@ -23,6 +25,12 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permi
 )
 def test_each_part_of_a_run_names_the_deed_it_stands_for(name, needed):
     assert needed in [str(p) for p in permissions_for([name])]
+
+
+def test_kubelets_need_what_commands_on_nodes_do_and_their_metrics():
+    assert set(NODE_COMMAND) < set(KUBELETS)
+    assert "get nodes/proxy" in [str(p) for p in KUBELETS]
+    assert "get pods/log in namespace bound-tokens-node-restart" in [str(p) for p in NODE_COMMAND]
 
 
 def test_what_several_parts_need_is_asked_once():

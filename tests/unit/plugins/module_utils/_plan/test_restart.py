@@ -13,15 +13,12 @@ import yaml
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Outcome
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import node_facts, node_pod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions, judge_drain_pod
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import RESTART_NAMESPACE
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import (
-    RESTART_NAMESPACE,
-    build_namespace,
     build_restart_pod,
-    build_role_binding,
     describe_keeper,
     find_unwell,
     judge_restarted,
-    read_image,
     restart_pod_name,
 )
 
@@ -218,39 +215,3 @@ def test_nothing_in_a_boot_id_is_run(tmp_path, boot_id):
     done, noted = run_script(tmp_path, boot_id=boot_id)
     assert (done.returncode, noted) == (0, [])
     assert not (tmp_path / "pwned").exists()
-
-
-def test_the_namespace_lets_a_privileged_pod_in_and_keeps_nobody_elses_settings():
-    metadata = build_namespace()["metadata"]
-    assert metadata["name"] == RESTART_NAMESPACE
-    modes = {k.rpartition("/")[2]: v for k, v in metadata["labels"].items() if k.startswith("pod-security")}
-    assert modes == dict.fromkeys(("enforce", "audit", "warn"), "privileged")
-    assert metadata["labels"]["security.openshift.io/scc.podSecurityLabelSync"] == "false"
-    assert metadata["annotations"] == {"openshift.io/node-selector": ""}
-
-
-def test_only_the_namespaces_own_account_may_use_the_privileged_scc():
-    binding = build_role_binding()
-    assert binding["roleRef"]["name"] == "system:openshift:scc:privileged"
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "default", "namespace": RESTART_NAMESPACE}]
-
-
-def daemon_set(*containers):
-    return {
-        "spec": {"template": {"spec": {"containers": [{"name": n, "image": f"quay.example/{n}"} for n in containers]}}}
-    }
-
-
-@pytest.mark.parametrize(
-    ("found", "image"),
-    [
-        (daemon_set("machine-config-daemon", "kube-rbac-proxy"), "quay.example/machine-config-daemon"),
-        (daemon_set("kube-rbac-proxy", "machine-config-daemon"), "quay.example/machine-config-daemon"),
-        (daemon_set("kube-rbac-proxy"), None),
-        (daemon_set(), None),
-        ({}, None),
-        (None, None),
-    ],
-)
-def test_the_image_is_the_machine_config_daemons(found, image):
-    assert read_image(found) == image
