@@ -15,6 +15,7 @@ from .._facts import read_issuer
 from .._holder_facts import read_driver_claims, read_drivers, read_ready_since
 from .._holder_model import HolderContext, holder_pod
 from .._model import IssuerFacts, PodFacts, pod_facts
+from .._node_facts import read_kubelet_starts
 from .._plan.holders import Surroundings, SwitchWindow, find_deadline, find_reason_to_stay, judge_holder
 from .._plan.pods import RenewalRequest
 
@@ -33,7 +34,11 @@ def find_reader(
         raise CollectionError(f"{cluster.host} does not tell the time, by which tokens are judged; use tokens: any.")
     issuer = read_shown_issuer(cluster)
     window = SwitchWindow(issuer=issuer.wanted, former=issuer.former, last=min(started_before, now))
-    around = Surroundings(window=window, now=now, ready_since=read_ready_since(cluster), restarted=restarted)
+    ready_since = read_ready_since(cluster)
+    kubelets: Mapping[str, datetime] = {}
+    if started_before <= now and any(part.tokens == "lasting" for part in request.parts):
+        kubelets = read_kubelet_starts(cluster, sorted(n for n, since in ready_since.items() if since))
+    around = Surroundings(window=window, now=now, ready_since=ready_since, restarted=restarted, kubelets=kubelets)
     deadline = find_deadline(issuer, now, is_planned=started_before > now)
     drivers = read_drivers(cluster)
     context = HolderContext(drivers=drivers, claims=read_driver_claims(cluster, drivers))

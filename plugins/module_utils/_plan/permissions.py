@@ -26,6 +26,11 @@ ISSUER = (
     Permission(verb="get", group="", resource="configmaps", namespace="openshift-kube-apiserver"),
     Permission(verb="list", group="", resource="pods", namespace="openshift-kube-apiserver"),
 )
+#: Judging pods by the tokens that they hold.
+HOLDERS = (
+    Permission(verb="list", group="", resource="nodes"),
+    Permission(verb="list", group="storage.k8s.io", resource="csidrivers"),
+)
 #: The repair and the revocation of trusted issuers.
 TRUSTED_ISSUERS = Permission(
     verb="patch", group="operator.openshift.io", resource="kubeapiservers", subresource="status"
@@ -97,7 +102,9 @@ def probe_permission(probe: Probe) -> Permission:
 NEEDS = {
     "deletion": (DELETE_PODS,),
     "eviction": (EVICT_PODS,),
+    "holders": HOLDERS,
     "issuer": ISSUER,
+    "kubelet_restart": KUBELETS,
     "node_restart": (*DRAIN, *RESTART),
     "probe": (probe_permission(Probe()),),
     "revocation": (TRUSTED_ISSUERS,),

@@ -73,6 +73,7 @@ class FakeCluster:
         self.frozen = set()  # names of Deployments that do not roll out
         self.uncreated = set()  # names of owners that create no pods any more
         self.events = {}  # uid of an owner -> why it can't create pods; None for who may not read them
+        self.kubelets = {}  # node -> when its kubelet started
         self.highest = {}  # namespace -> most pods ever on their way out at once
 
     # what a test prepares
@@ -249,6 +250,11 @@ class FakeCluster:
 
     def server_time(self):
         return parse_time(NOW)
+
+    def read_node_metric(self, node, name):
+        if node not in self.kubelets:
+            raise api_error(403, "nodes/proxy is forbidden")
+        return parse_time(self.kubelets[node]).timestamp()
 
     def merge_patch(self, kind, name, patch, namespace=None):
         key = (namespace, name)
@@ -1538,3 +1544,16 @@ def test_before_the_change_files_are_expected_to_follow_within_a_day(cluster):
     cluster.singletons["KubeAPIServer"]["status"].pop("serviceAccountIssuers")
     plan = renew(cluster, check_mode=True, tokens="lasting", started_before=later)
     assert plan["summary"]["planned"] == 1
+
+
+def test_a_kubelet_that_has_started_since_has_rewritten_its_files_whatever_their_lifetime(cluster):
+    cluster.objects["Node"] = [READY_NODE]
+    cluster.add_workload(replicas=1)
+    (pod,) = cluster.objects["Pod"]
+    token = pod["spec"]["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]
+    token["expirationSeconds"] = (
+        30 * 3600
+    )  # rewritten after 24 hours, by when the former issuer is not trusted any more
+    assert renew(cluster, check_mode=True, tokens="lasting")["summary"]["planned"] == 1
+    cluster.kubelets["worker-0"] = "2026-11-22T08:30:00Z"
+    assert renew(cluster, check_mode=True, tokens="lasting")["summary"]["planned"] == 0
