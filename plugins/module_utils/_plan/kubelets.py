@@ -93,7 +93,7 @@ def read_kubelet_request(params: Mapping[str, Any]) -> KubeletRequest:
 
 def refuse_unfit(nodes: Iterable[NodeFacts]) -> None:
     """Return when the kubelet of each of ``nodes`` can be restarted. Raises Refused with those that can't."""
-    silent = [n.name for n in nodes if not n.is_ready or n.is_unreachable]
+    silent = [n.name for n in nodes if not n.is_ready]
     if silent:
         raise Refused(
             f"No kubelet was restarted, because {', '.join(silent)} is or are not Ready, and only a kubelet that works can be "
