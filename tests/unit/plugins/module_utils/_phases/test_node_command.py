@@ -145,7 +145,7 @@ def test_what_stays_refused_is_told_and_no_pod_is_left(deed, error, sentence):
 
 def test_a_pod_that_is_never_let_in():
     cluster = Cluster()
-    cluster.errors["create Pod"] = [api_error(403, "unable to validate") for _ in range(200)]
+    cluster.errors["create Pod"] = [api_error(403, "unable to validate")] * 200
     with pytest.raises(
         WaitTimedOut, match="to be let in did not end within 60 s; last seen: it is not let in yet: unable"
     ):
