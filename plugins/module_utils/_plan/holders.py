@@ -311,7 +311,9 @@ def _judge_kept(
 
 def judge_files(verdicts: Iterable[HolderVerdict]) -> Judgement:
     """Return DONE when no pod is left that is only waiting for its kubelet to rewrite a file."""
-    waiting = [v for v in verdicts if v.reason in ("FileRenews", "NodeNotReady")]
+    waiting = [v for v in verdicts if v.reason in ("FileRenews", "NodeNotReady", "SwitchUnknown")]
+    if any(v.reason == "SwitchUnknown" for v in waiting):
+        return Judgement(outcome=Outcome.WAITING, message=f"{len(waiting)} pod(s), and {REASONS['SwitchUnknown']}")
     if not waiting:
         return Judgement(outcome=Outcome.DONE, message="all files are rewritten")
     silent = sum(v.reason == "NodeNotReady" for v in waiting)

@@ -490,6 +490,12 @@ def test_files_of_nodes_that_are_not_ready_are_waited_for_too():
     assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))]).outcome is Outcome.DONE
 
 
+def test_while_it_is_not_known_since_when_files_are_new_none_is_taken_for_new():
+    unknown = judge("automatic", at(9), window=replace(WINDOW, last=None))
+    assert judge_files([unknown]).outcome is Outcome.WAITING
+    assert judge_files([unknown]).message == "1 pod(s), and it is not known when the last API server switched"
+
+
 KUBELET_STARTS = [
     ("before the switch, nothing is new", "automatic", at(8, 30), at(7, 59), Verdict.FILE_RENEWS, AUTOMATIC_BY),
     ("in that second neither", "automatic", at(8, 30), LAST, Verdict.FILE_RENEWS, AUTOMATIC_BY),
