@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interruptions import USER_AGENT
-from node_audit import is_dry
+from labs import USER_AGENT
 
 OWNERS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet"}
 REMOVALS = ("evict", "delete")
@@ -30,14 +29,14 @@ class Deed:
 
 @dataclass(frozen=True)
 class Target:
-    """A pod that is to be renewed: by which ways it may go, whose it is, and what a rollout restarts.
+    """A pod that is to be renewed: by which ways it may go, and whose it is.
 
-    ``owner`` is namespace/Kind/name; a pod without a controller is its own, and is created anew by us.
+    ``owner`` is namespace/Kind/name, the Deployment where a ReplicaSet is kept by one; a pod without a controller is its
+    own, and is created anew by us.
     """
 
     ways: frozenset[str]
     owner: str
-    keeper: str = ""
     is_ready: bool = True
 
     @property
@@ -75,7 +74,7 @@ def _read_deeds(event: Mapping) -> Iterator[Deed]:
     about, moment, code = event["objectRef"], event["requestReceivedTimestamp"], event["responseStatus"]["code"]
     kind = "/".join(filter(None, (event["verb"], about["resource"], about.get("subresource"))))
     what = {"create/pods/eviction": "evict", "delete/pods": "delete", "create/pods": "create"}.get(kind)
-    if is_dry(event):
+    if "dryRun=" in event["requestURI"]:
         return
     if what:
         yield Deed(moment, what, f"{about['namespace']}/{about.get('name')}", code)
@@ -98,7 +97,7 @@ def _judge(deed: Deed, plan: Plan) -> Iterator[str]:
     if deed.moment < plan.proven_at:
         yield f"{words}: before the rollout was proven at {plan.proven_at}"
     if deed.what == "rollout":
-        if deed.target not in {t.keeper for t in plan.targets.values() if "rollout" in t.ways}:
+        if deed.target not in {t.owner for t in plan.targets.values() if "rollout" in t.ways}:
             yield f"{words}: the plan does not roll it out"
         return
     target = plan.targets.get(deed.target)
@@ -114,11 +113,11 @@ def _judge_counts(done: Sequence[Deed], plan: Plan) -> Iterator[str]:
     """Each pod goes once, and each owner is rolled out once; what has no controller comes back once."""
     removed = Counter(d.target for d in done if d.what in REMOVALS)
     rolled = Counter(d.target for d in done if d.what == "rollout")
-    for keeper, count in sorted(rolled.items()):
+    for owner, count in sorted(rolled.items()):
         if count > 1:
-            yield f"{keeper} was rolled out {count} times"
+            yield f"{owner} was rolled out {count} times"
     for name, target in sorted(plan.targets.items()):
-        is_rolled = "rollout" in target.ways and rolled[target.keeper] > 0
+        is_rolled = "rollout" in target.ways and rolled[target.owner] > 0
         if removed[name] > 1:
             yield f"{name} was removed {removed[name]} times"
         if not removed[name] and not is_rolled:
@@ -167,45 +166,40 @@ def plan_of(
     for record in records:
         if record["outcome"] == "left":
             continue
-        owner = record["owner"] or f"Pod/{record['name']}"
-        keeper = owner
-        if owner.startswith("ReplicaSet/"):
-            keeper = f"Deployment/{owner.partition('/')[2].rpartition('-')[0]}"
         ways = {record["method"], *(("evict",) if may_evict else ())}
+        kind, _slash, owner = (record["owner"] or f"Pod/{record['name']}").partition("/")
         namespace = record["namespace"]
-        name = f"{namespace}/{record['name']}"
-        targets[name] = Target(frozenset(ways), f"{namespace}/{owner}", f"{namespace}/{keeper}")
+        targets[f"{namespace}/{record['name']}"] = Target(frozenset(ways), _name_owner(namespace, kind, owner))
     old = {record["uid"] for record in records}
     return Plan(
         targets, limits or {}, [r for pod in after if pod["metadata"]["uid"] not in old for r in _ready(pod)], proven_at
     )
 
 
+def _name_owner(namespace: str, kind: str, name: str) -> str:
+    if kind == "ReplicaSet":
+        kind, name = "Deployment", name.rpartition("-")[0]
+    return f"{namespace}/{kind}/{name}"
+
+
 def _ready(pod: Mapping) -> Iterator[tuple[str, str]]:
     """When a pod became Ready, and whose it is."""
     metadata = pod["metadata"]
-    owners = [r for r in metadata.get("ownerReferences") or () if r.get("controller")]
-    owner = f"{owners[0]['kind']}/{owners[0]['name']}" if owners else f"Pod/{metadata['name']}"
+    owner = next((r for r in metadata.get("ownerReferences") or () if r.get("controller")), None)
+    kind, name = (owner["kind"], owner["name"]) if owner else ("Pod", metadata["name"])
     for condition in pod["status"].get("conditions") or ():
         if condition["type"] == "Ready" and condition["status"] == "True":
-            yield condition["lastTransitionTime"], f"{metadata['namespace']}/{owner}"
+            yield condition["lastTransitionTime"], _name_owner(metadata["namespace"], kind, name)
 
 
 def read_limits(lab, namespaces: Iterable[str]) -> dict[str, int]:
-    """Return how many pods each owner lets be down at once, where that is not one."""
+    """Return how many pods each Deployment and DaemonSet lets be down at once."""
     limits = {}
     for namespace in namespaces:
-        path = f"/apis/apps/v1/namespaces/{namespace}"
-        deployments = {d["metadata"]["uid"]: d["spec"] for d in lab.api.items(f"{path}/deployments")}
-        for found in lab.api.items(f"{path}/replicasets"):
-            for reference in found["metadata"].get("ownerReferences") or ():
-                spec = deployments.get(reference["uid"])
-                if spec:
-                    given = ((spec.get("strategy") or {}).get("rollingUpdate") or {}).get("maxUnavailable", 1)
-                    count = spec["replicas"] * int(given[:-1]) // 100 if isinstance(given, str) else given
-                    limits[f"{namespace}/ReplicaSet/{found['metadata']['name']}"] = max(1, count)
-        for found in lab.api.items(f"{path}/daemonsets"):
-            given = ((found["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("maxUnavailable", 1)
-            if isinstance(given, int):
-                limits[f"{namespace}/DaemonSet/{found['metadata']['name']}"] = max(1, given)
+        for resource, strategy in (("deployments", "strategy"), ("daemonsets", "updateStrategy")):
+            for found in lab.api.items(f"/apis/apps/v1/namespaces/{namespace}/{resource}"):
+                given = (found["spec"][strategy].get("rollingUpdate") or {}).get("maxUnavailable", 1)
+                wanted = found["spec"].get("replicas") or found["status"].get("desiredNumberScheduled", 1)
+                count = wanted * int(given[:-1]) // 100 if isinstance(given, str) else given
+                limits[f"{namespace}/{OWNERS[resource]}/{found['metadata']['name']}"] = max(1, count)
     return limits

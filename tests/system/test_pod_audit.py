@@ -9,7 +9,7 @@ import pytest
 from pod_audit import Deed, Plan, Target, find_violations, plan_of, read_deeds
 from test_node_audit import OURS, THEIRS, event
 
-WEB, DB, LONELY = "shop/ReplicaSet/web-1", "shop/StatefulSet/db", "shop/Pod/lonely"
+WEB, DB, LONELY = "shop/Deployment/web", "shop/StatefulSet/db", "shop/Pod/lonely"
 EVICT, ROLLOUT = frozenset({"evict"}), frozenset({"rollout"})
 PLAN = Plan(
     targets={
@@ -18,8 +18,8 @@ PLAN = Plan(
         "shop/db-0": Target(EVICT, DB),
         "shop/db-1": Target(EVICT, DB),
         "shop/lonely": Target(EVICT, LONELY),
-        "shop/api-1-a": Target(ROLLOUT, "shop/ReplicaSet/api-1", "shop/Deployment/api"),
-        "shop/api-1-b": Target(ROLLOUT, "shop/ReplicaSet/api-1", "shop/Deployment/api"),
+        "shop/api-1-a": Target(ROLLOUT, "shop/Deployment/api"),
+        "shop/api-1-b": Target(ROLLOUT, "shop/Deployment/api"),
     },
     ready=(("08:00:01", WEB), ("08:00:03", WEB), ("08:00:03", DB), ("08:00:05", DB), ("08:00:09", LONELY)),
     proven_at="08:00:00",
@@ -73,8 +73,8 @@ def test_a_plan_is_made_of_what_the_module_tells_and_the_pods_that_are_there_aft
     after = [pod("web-1-b", "new", ("ReplicaSet", "web-1")), pod("lonely", "new-2"), pod("job", "job", ("Job", "job"))]
     plan = plan_of(records, after, may_evict=True)
     assert plan.targets == {
-        "shop/web-1-a": Target(frozenset({"rollout", "evict"}), WEB, "shop/Deployment/web"),
-        "shop/lonely": Target(EVICT, LONELY, LONELY),
+        "shop/web-1-a": Target(frozenset({"rollout", "evict"}), WEB),
+        "shop/lonely": Target(EVICT, LONELY),
     }
     assert plan.ready == [("2026-11-22T08:00:00Z", WEB), ("2026-11-22T08:00:00Z", LONELY)]
 
@@ -138,7 +138,7 @@ def test_nothing_is_found_where_all_is_right(text, more):
         (
             RIGHT,
             {"ready": PLAN.ready[1:]},
-            "evict of shop/web-1-b at 08:00:01.5: 2 of shop/ReplicaSet/web-1 are down, more than 1",
+            "evict of shop/web-1-b at 08:00:01.5: 2 of shop/Deployment/web are down, more than 1",
         ),
         (
             RIGHT.replace("evict db-1; evict db-0", "evict db-0; evict db-1"),
