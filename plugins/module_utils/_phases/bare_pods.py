@@ -13,7 +13,7 @@ from typing import Any
 from .._client.cluster import Cluster
 from .._client.kinds import describe_target
 from .._effects import create_if_missing, create_pod, try_out_pod
-from .._errors import ApiError
+from .._errors import ApiError, CollectionError
 from .._model import KeptPod, PodFacts, pod_facts
 from .._parallel import side_by_side
 from .._plan.bare_pods import LABELS, build_successor, dump_kept, find_objection, name_secret, parse_kept
@@ -158,8 +158,8 @@ class BarePods:
         del self.kept[kept.uid]
         self.trouble.pop(kept.uid, None)
 
-    def forget_untouched(self, leaving: Collection[str]) -> None:
-        """Forget those that are still there and do not go."""
-        for kept in [k for uid, k in self.kept.items() if uid not in leaving]:
-            with suppress(ApiError):
+    def forget_untouched(self, touched: Collection[str]) -> None:
+        """Forget those whose UIDs are not among ``touched``: they are still there and nobody has told them to go."""
+        for kept in [k for uid, k in self.kept.items() if uid not in touched]:
+            with suppress(CollectionError):
                 self._forget(kept)

@@ -190,7 +190,7 @@ class Renewal:
         options = replace(self.options, timeout=RESTORE_SECONDS)
         with suppress(CollectionError):
             poll(look, judge, waiting_for=f"the pods of {self.name}", options=options, clock=self.clock)
-        self.bare.forget_untouched(self.leaving | self.gone)
+        self.bare.forget_untouched(self.leaving | self.gone | self.accepted | self.attempted)
 
     def missing(self) -> dict[str, str]:
         """Return the names of the pods that are gone and to be created anew, by UID."""

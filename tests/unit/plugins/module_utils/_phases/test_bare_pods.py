@@ -105,6 +105,8 @@ class Cluster:
                 assert "app.kubernetes.io/component=bare-pod" in label_selector
                 if "secrets" in self.denied:
                     raise api_error(403, "secrets is forbidden: User cannot list resource secrets")
+            if kind == "Pod" and "list pods" in self.denied:
+                raise api_error(403, "pods is forbidden: User cannot list resource pods")
             return [o for (n, _name), o in self.objects.get(kind, {}).items() if namespace in (None, n)]
 
         return iter(self.request(act))
@@ -410,6 +412,18 @@ def test_a_run_that_fails_creates_what_it_has_taken_away_first():
     assert stands(cluster, "b/slow")
     assert ("a", "stuck") in cluster.pods()
     assert kept(cluster) == []
+
+
+def test_what_was_told_to_go_stays_kept_though_nothing_can_be_seen_any_more():
+    cluster = Cluster("web/a")
+    cluster.on_evict.append(lambda: cluster.denied.add("list pods"))
+    with pytest.raises(ApiError, match="cannot list"):
+        renew(cluster)
+    assert len(kept(cluster)) == 1
+    cluster.denied.clear()
+    cluster.work()
+    renew(cluster)
+    assert stands(cluster, "web/a")
 
 
 def test_a_pod_that_somebody_else_deletes_meanwhile_is_not_created():
