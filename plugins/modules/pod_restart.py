@@ -174,7 +174,7 @@ options:
         module sees to that, and what is in its C(emptyDir) volumes is lost.
       - Before one goes, a dry run proves that admission would let its successor in, otherwise it is left alone with
         the server's words in RV(pods[].reason); and what it is created from is kept in a Secret in O(record_namespace),
-        until it is created. A run that is killed in between loses nothing, the next one goes on from there.
+        until its successor is Ready. A run that is killed in between loses nothing, the next one goes on from there.
       - What the cluster has added and adds again is no part of it, such as the node that the scheduler chose, the volume with
         the service account's token, the service account's pull secrets, and what security context constraints note. What
         admission webhooks have added is.

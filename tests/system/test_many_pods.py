@@ -37,7 +37,7 @@ def shape(number, namespace):
     yield simulated("StatefulSet", "db", namespace, 3, podManagementPolicy=["OrderedReady", "Parallel"][number % 2])
     yield simulated("StatefulSet", "kept", namespace, 2, updateStrategy={"type": "OnDelete"})
     for name in ("lonely-a", "lonely-b"):
-        pod = bare_pod(name, **simulation.placement())
+        pod = bare_pod(name)  # on a real node: kwok deletes pods without looking whether it is a successor by now
         pod["metadata"]["namespace"] = namespace
         yield pod
     job = {"restartPolicy": "Never", "containers": [container()], **simulation.placement()}

@@ -90,10 +90,11 @@ class BarePods:
     cluster: Cluster
     namespace: str
     say: Callable[[str], None]
-    #: By UID: those that are kept, why they can't be created, and those whose successors stand.
+    #: By UID: those that are kept, why they can't be created, those that were, and those whose successors stand.
     kept: dict[str, KeptPod] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
     created: set[str] = field(default_factory=set)
+    standing: set[str] = field(default_factory=set)
 
     def keep(self, pod: PodFacts) -> str:
         """Have ``pod`` kept as it is now, so that it may go; return why it must not go, empty when it may."""
@@ -124,20 +125,25 @@ class BarePods:
         return self.cluster.merge_patch("Secret", body["metadata"]["name"], {"data": body["data"]}, self.namespace)
 
     def create_missing(self, pods: Sequence[PodFacts], sent: Collection[str]) -> None:
-        """Have those that are not among ``pods`` any more created anew, and forget those whose successors stand.
+        """Have those that are not among ``pods`` any more created anew, and forget those whose successors are as they were.
 
-        ``sent`` are the UIDs that this run has sent away; one that somebody else has deleted is not ours to create.
+        ``sent`` are the UIDs that this run has sent away; one that somebody else has deleted is not ours to create. A
+        successor that goes before it was Ready is created once more.
         """
-        present, names = {p.uid for p in pods}, {p.name for p in pods}
+        present, by_name = {p.uid for p in pods}, {p.name: p for p in pods}
         for kept in [k for uid, k in self.kept.items() if uid not in present]:
-            if kept.name in names:
-                self.created.add(kept.uid)
-            elif (kept.is_earlier or kept.uid in sent) and not self._create(kept):
-                continue
-            self._forget(kept)
+            successor = by_name.get(kept.name)
+            if successor:
+                self.standing.add(kept.uid)
+                is_done = successor.is_ready or not kept.was_ready
+            else:
+                self.standing.discard(kept.uid)
+                is_done = not (kept.is_earlier or kept.uid in sent) or self._create(kept)
+            if is_done:
+                self._forget(kept)
 
     def _create(self, kept: KeptPod) -> bool:
-        """Return whether the pod need not be created any more: it stands, or its namespace goes."""
+        """Create the pod; return whether there is nothing more to see to: its namespace goes, or it was not Ready before."""
         try:
             create_pod(self.cluster, kept.manifest, kept.namespace)
         except ApiError as error:
@@ -149,9 +155,11 @@ class BarePods:
                 where = describe_target("Secret", name_secret(kept.uid), self.namespace)
                 self.trouble[kept.uid] = f"{error.words.rstrip('.')}; what is created is kept in {where}"
             return False
+        self.standing.add(kept.uid)
         self.created.add(kept.uid)
+        self.trouble.pop(kept.uid, None)
         self.say(f"{kept.namespace}: {kept.name} is created anew")
-        return True
+        return not kept.was_ready
 
     def _forget(self, kept: KeptPod) -> None:
         forget(self.cluster, self.namespace, kept)

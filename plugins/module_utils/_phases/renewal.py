@@ -165,7 +165,7 @@ class Renewal:
         for target in self.plan.targets:
             if target.owner and is_in_care(target):
                 facts = owners.pop(target.owner.uid)
-                if target.uid not in self.gone or target.uid in self.bare.kept or target.uid in self.bare.created:
+                if target.uid not in self.gone or target.uid in self.bare.kept or target.uid in self.bare.standing:
                     trouble = self.bare.trouble.get(target.uid, "")
                     owners[target.owner.uid] = replace(facts, trouble=trouble)
         self.owners = owners
@@ -182,7 +182,7 @@ class Renewal:
             self.mend()
 
         def judge(_seen: None) -> Judgement:
-            is_done = not self.missing() and not self.bare.kept.keys() & self.leaving
+            is_done = not self.bare.kept.keys() & (self.leaving | self.gone)
             return Judgement(outcome=Outcome.DONE if is_done else Outcome.WAITING, reason="Missing", message="")
 
         if not self.bare.kept:
@@ -194,7 +194,9 @@ class Renewal:
 
     def missing(self) -> dict[str, str]:
         """Return the names of the pods that are gone and to be created anew, by UID."""
-        return {uid: f"{self.name}/{k.name}" for uid, k in self.bare.kept.items() if uid in self.gone}
+        return {
+            uid: f"{self.name}/{k.name}" for uid, k in self.bare.kept.items() if uid in self.gone - self.bare.standing
+        }
 
     @property
     def down(self) -> int:

@@ -414,6 +414,22 @@ def test_a_run_that_fails_creates_what_it_has_taken_away_first():
     assert kept(cluster) == []
 
 
+def test_a_successor_that_goes_before_it_was_ready_is_created_once_more():
+    cluster = Cluster("web/a")
+    went = []
+
+    def lose():
+        if cluster.created["a"] == 1 and not went:
+            went.append(cluster.pods().pop(("web", "a")))
+
+    cluster.clock.on_sleep.insert(0, lose)
+    result = renew(cluster)
+    assert went
+    assert outcomes(result) == {"a": ("evict", "renewed", None)}
+    assert stands(cluster, "web/a")
+    assert (cluster.created["a"], kept(cluster)) == (2, [])
+
+
 def test_what_was_told_to_go_stays_kept_though_nothing_can_be_seen_any_more():
     cluster = Cluster("web/a")
     cluster.on_evict.append(lambda: cluster.denied.add("list pods"))
