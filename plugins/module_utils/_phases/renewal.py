@@ -160,12 +160,12 @@ class Renewal:
         self.ready_before = raise_baseline(self.ready_before, targets, self.pods, self.owners, self.whole)
 
     def _look_after_bare_pods(self) -> None:
-        """Expect successors only of pods that are there, or that this run creates anew; tell why that is not possible."""
-        owners = dict(self.owners)
+        """Expect Ready ones only where a pod is there, or this run creates it anew; tell why that is not possible."""
+        owners, names = dict(self.owners), {p.name for p in self.pods}
         for target in self.plan.targets:
             if target.owner and is_in_care(target):
                 facts = owners.pop(target.owner.uid)
-                if target.uid not in self.gone or target.uid in self.bare.kept or target.uid in self.bare.standing:
+                if target.name in names or target.uid in self.bare.kept:
                     trouble = self.bare.trouble.get(target.uid, "")
                     owners[target.owner.uid] = replace(facts, trouble=trouble)
         self.owners = owners

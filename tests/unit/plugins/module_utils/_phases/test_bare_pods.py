@@ -430,6 +430,14 @@ def test_a_successor_that_goes_before_it_was_ready_is_created_once_more():
     assert (cluster.created["a"], kept(cluster)) == (2, [])
 
 
+def test_a_successor_that_somebody_deletes_when_it_was_ready_is_not_waited_for():
+    cluster = Cluster("web/a", "web/b")
+    cluster.on_evict.append(lambda: cluster.created["a"] and cluster.pods().pop(("web", "a")))
+    renew(cluster)
+    assert set(cluster.pods()) == {("web", "b")}
+    assert kept(cluster) == []
+
+
 def test_what_was_told_to_go_stays_kept_though_nothing_can_be_seen_any_more():
     cluster = Cluster("web/a")
     cluster.on_evict.append(lambda: cluster.denied.add("list pods"))
