@@ -300,8 +300,8 @@ namespaces:
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(NotAdmitted), V(RunsToCompletion), V(NamespaceTerminating); with O(tokens) also
-          the reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(NotAdmitted), V(RunsToCompletion), V(NamespaceTerminating); with
+          O(tokens) also the reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:

@@ -111,8 +111,8 @@ class Cluster:
 
         return iter(self.request(act))
 
-    def list_at(self, kind, namespace=None, *, read):
-        return "1", [read(o) for o in self.list(kind, namespace)]
+    def list_at(self, kind, namespace=None, *, label_selector="", read):
+        return "1", [read(o) for o in self.list(kind, namespace, label_selector=label_selector)]
 
     def await_change(self, kind, namespace=None, *, known_version, timeout):
         self.clock.sleep(min(timeout, 0.5))
