@@ -277,7 +277,8 @@ def check(lab, planned, begin, gaps, story):
         may_evict=True,
     )
     done = pod_audit.read_deeds(lab.audit_events(begin), NAMESPACES)
-    assert pod_audit.find_violations(done, plan) == [], (story, done)
+    wrong = pod_audit.find_violations(done, plan)
+    assert not wrong, (story, wrong)
     left = {p["uid"] for p in planned} & {p["metadata"]["uid"] for p in read_pods(lab)}
     assert not left, story
     kept = lab.api.items("/api/v1/namespaces/bound-tokens/secrets")

@@ -77,7 +77,8 @@ class Ground:
         result = run_module("pod_restart", kubeconfig=self.lab.kubeconfig, **given)
         if is_checked and "msg" not in result and not given.get("check_mode"):
             deeds = read_deeds(self.lab.audit_events(begin), self.names)
-            assert find_violations(deeds, plan_of(result["pods"], self.pods(), limits=limits)) == []
+            wrong = find_violations(deeds, plan_of(result["pods"], self.pods(), limits=limits))
+            assert not wrong, wrong
         return result
 
     def deeds(self):

@@ -15,7 +15,7 @@ from test_bare_pods import BARE, bare_pod
 pytestmark = pytest.mark.slow
 
 NODES = 20
-MANY = tuple(f"{n:02d}" for n in range(12))
+MANY = tuple(f"{n:02d}" for n in range(8))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +65,7 @@ def test_each_of_hundreds_goes_once_at_the_pace_of_its_owner(ground, method):
     assert after & before.keys() == jobs
     assert len(jobs) == 2 * len(MANY)
     every = 8 + 4 + 3 + 2 + 2
-    agents = 3 * NODES
+    agents = 2 * NODES
     assert result["summary"]["planned"] == every * len(MANY) + 2 * agents
     evicted = {"evict": every * len(MANY) + 2 * agents, "rollout": 4 * len(MANY) + agents}[method]
     assert summed(result)["renewed", "evict"] == evicted
