@@ -57,9 +57,9 @@ def create_if_missing(cluster: Cluster, kind: str, body: Mapping[str, Any], name
             raise
 
 
-def try_out_pod(cluster: Cluster, trial: Mapping[str, Any], namespace: str) -> None:
-    """Let admission judge the pod; none is made. Raises ApiError when it would not be let in."""
-    cluster.create("Pod", trial, namespace, dry_run=True)
+def try_out_pod(cluster: Cluster, trial: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """Return the pod as admission would let it in; none is made. Raises ApiError when it would not."""
+    return cluster.create("Pod", trial, namespace, dry_run=True)
 
 
 def create_pod(cluster: Cluster, manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:

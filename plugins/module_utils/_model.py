@@ -338,6 +338,8 @@ class PodFacts:
     #: Its containers are not started again for ever, so it is not meant to run for ever.
     runs_to_completion: bool = False
     owner: Owner | None = None
+    #: No owner at all, not even one that is not its controller.
+    is_bare: bool = False
     #: Whoever put them there must remove them before it is gone.
     finalizers: tuple[str, ...] = ()
     #: How many seconds after its start it became Ready last; None when it is not.
@@ -349,6 +351,29 @@ class PodFacts:
     def held_by(self) -> list[str]:
         """The finalizers that nobody takes away by himself when the pod has ended."""
         return [f for f in self.finalizers if f != _JOB_FINALIZER]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPod:
+    """A pod without a controller that goes, or has gone, and the manifest from which it is created anew.
+
+    ``uid`` is that of the pod that goes, ``secret_uid`` of the Secret in which it is kept. An earlier run may have
+    deleted it already.
+    """
+
+    uid: str
+    manifest: Mapping[str, Any]
+    was_ready: bool
+    secret_uid: str = ""
+    is_earlier: bool = False
+
+    @property
+    def namespace(self) -> str:
+        return str(self.manifest["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["metadata"]["name"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -556,6 +581,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         is_ready=is_ready,
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",
         owner=owner,
+        is_bare=not metadata.get("ownerReferences"),
         finalizers=tuple(metadata.get("finalizers") or ()),
         ready_after=_count_seconds(started, ready.last_transition) if is_ready else None,
     )

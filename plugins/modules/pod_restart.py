@@ -26,7 +26,9 @@ description:
   - Pods that appear meanwhile are left alone. Namespaces that are being deleted are left alone, too.
   - Pods on nodes that the run O(run_id) has restarted since are left alone; their kubelets have fetched new tokens for them.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would
-    create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods).
+    create anew, and pods that run to completion, which would start over, are left alone and named in RV(pods). The former
+    are renewed, too, with O(recreate_bare_pods).
+  - What a run that was interrupted has not created anew of them, the next one creates, with that option or without.
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
     the run itself has its credentials. While a rollout that has begun since runs, no pod goes. Fails when the cluster is
     set to another issuer meanwhile.
@@ -135,7 +137,8 @@ options:
   all:
     description:
       - Whether to renew all pods but static ones, whether they hold a token or not, finished ones too. Pods without a
-        controller are then lost and Jobs start over. This is what OpenShift's documentation does.
+        controller are then lost, unless O(recreate_bare_pods=true), and Jobs start over. This is what OpenShift's
+        documentation does.
       - Needs O(allow_disruption=true).
     type: bool
     default: false
@@ -163,9 +166,25 @@ options:
         description: As O(all), which is not the default. With it O(overrides[].method) is V(delete) if it is not given.
         type: bool
         default: false
+  recreate_bare_pods:
+    description:
+      - Whether pods without any owner are renewed, too - they are sent away, and created anew from their own specification
+        when they are gone. With O(pace=owner), one at a time in each namespace.
+      - Needs O(allow_disruption=true), since each is down until it is created anew, whoever stands behind it, nobody but this
+        module sees to that, and what is in its C(emptyDir) volumes is lost.
+      - Before one goes, a dry run proves that admission would let its successor in, otherwise it is left alone with
+        the server's words in RV(pods[].reason); and what it is created from is kept in a Secret in O(record_namespace),
+        until its successor is Ready. A run that is killed in between loses nothing, the next one goes on from there.
+      - What the cluster has added and adds again is no part of it, such as the node that the scheduler chose, the volume with
+        the service account's token, the service account's pull secrets, and what security context constraints note. What
+        admission webhooks have added is.
+      - Pods of the platform (C(openshift-*), C(kube-*)), which operators create, and pods that run to completion are
+        left alone all the same. With O(method=rollout) and O(method=auto), the others are evicted.
+    type: bool
+    default: false
   allow_disruption:
     description:
-      - Whether more may be interrupted than asked for, see O(all).
+      - Whether more may be interrupted than asked for, see O(all) and O(recreate_bare_pods).
     type: bool
     default: false
   require_rollout:
@@ -231,6 +250,12 @@ EXAMPLES = r"""
         method: rollout
         tokens: old
 
+- name: Renew pods without a controller, too
+  bound_tokens.openshift.pod_restart:
+    namespaces: [team-a-*]
+    recreate_bare_pods: true
+    allow_disruption: true
+
 - name: Delete every pod, as OpenShift's documentation does
   bound_tokens.openshift.pod_restart:
     all: true
@@ -269,14 +294,14 @@ namespaces:
       type: int
       sample: 3
     methods:
-      description: How many pods go by each method - V(evict), V(delete), V(rollout).
+      description: How many pods go by each method - V(evict), V(delete), V(rollout), V(create).
       type: dict
       sample: {"evict": 1, "rollout": 2}
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(RunsToCompletion), V(NamespaceTerminating); with O(tokens) also the
-          reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
+          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(NotAdmitted), V(RunsToCompletion), V(NamespaceTerminating); with
+          O(tokens) also the reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
     seconds:
@@ -316,7 +341,9 @@ pods:
       type: str
       sample: "2026-11-20T17:20:05Z"
     method:
-      description: How it goes - V(evict), V(delete) or V(rollout); null when it is left alone.
+      description:
+        - How it goes - V(evict), V(delete) or V(rollout); V(create) when an earlier run has sent it away and not created it
+          anew; null when it is left alone.
       type: str
       sample: evict
     method_reason:
@@ -329,12 +356,14 @@ pods:
     outcome:
       description:
         - V(planned) when nothing has been tried yet, V(renewed) when the pod is gone or was told to go, V(blocked) when
-          the server would not let it go, V(left) when the plan leaves it alone.
+          the server would not let it go, V(left) when the plan leaves it alone, V(missing) when it is gone and could not be
+          created anew yet.
       type: str
       sample: renewed
     reason:
       description:
-        - With V(blocked) the server's words, with V(left) V(NoOwner), V(RunsToCompletion) or V(Static).
+        - With V(blocked) and V(missing) the server's words, with V(left) V(NoOwner), V(RunsToCompletion), V(Static) or
+          C(NotAdmitted) with the server's words.
         - With V(renewed) V(GoneAlready) when the pod went without this run, V(Terminating) when it was still there at
           the last look. Otherwise null.
       type: str
@@ -355,7 +384,7 @@ findings:
         - V(Budget) and V(Budgets) for disruption budgets that let no pod go; V(Paused), V(OnDelete), V(Partition),
           V(Operator), V(NoRollout) for owners whose pods are evicted though a rollout was asked for;
           V(NotWhole) for owners of which not all pods are Ready and asked for;
-          V(SingleReplica) for those that will be down for a while; V(Finalizers); V(NamespaceTerminating).
+          V(SingleReplica) and V(BarePods) for those that will be down for a while; V(Finalizers); V(NamespaceTerminating).
       type: str
       sample: Budget
     message:
@@ -461,6 +490,7 @@ def main() -> None:
                     "all": {"type": "bool", "default": False},
                 },
             },
+            "recreate_bare_pods": {"type": "bool", "default": False},
             "allow_disruption": {"type": "bool", "default": False},
             "require_rollout": {"type": "bool", "default": True},
             "terminate_grace_period": {"type": "int"},

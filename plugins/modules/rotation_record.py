@@ -58,12 +58,12 @@ options:
       - What later tasks of the run will do. What the caller lacks for any of it is told in one list, and the run is not
         begun.
       - V(issuer) is the change of the issuer with its checks and the wait, V(revocation) the removal of trusted issuers,
-        V(probe) making tokens for the service account C(default/default), V(eviction), V(deletion) and V(rollout) the
-        renewal of pods in any namespace, V(holders) judging them by their tokens, V(node_restart) and V(kubelet_restart) the
-        restart of nodes and kubelets.
+        V(probe) making tokens for the service account C(default/default), V(eviction), V(deletion), V(rollout) and
+        V(recreation) the renewal of pods in any namespace, V(holders) judging them by their tokens, V(node_restart) and
+        V(kubelet_restart) the restart of nodes and kubelets.
     type: list
     elements: str
-    choices: [deletion, eviction, holders, issuer, kubelet_restart, node_restart, probe, revocation, rollout]
+    choices: [deletion, eviction, holders, issuer, kubelet_restart, node_restart, probe, recreation, revocation, rollout]
     default: []
 """
 

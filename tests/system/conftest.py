@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
 import pytest
 from labs import running_lab
 from node_runs import make_whole
+from pod_runs import Ground
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,15 @@ def whole(lab):
     lab.command("apply", "tests/demo/workloads.yml", stdout=subprocess.DEVNULL)
     yield lab
     make_whole(lab)
+
+
+@pytest.fixture
+def ground(lab, request):
+    names = [f"renewal-{n}" for n in getattr(request, "param", ("a",))]
+    yield Ground(lab, names)
+    for name in names:
+        lab.api.request("DELETE", f"/api/v1/namespaces/{name}")
+    deadline = time.monotonic() + 120
+    while any(n["metadata"]["name"] in names for n in lab.api.items("/api/v1/namespaces")):
+        assert time.monotonic() < deadline, "the namespaces do not go"
+        time.sleep(0.5)

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from labs import ROOT
+import pod_audit
+from lab import apply, images
+from labs import ROOT, USER_AGENT, eventually
+from modules import run_module
 
 WORKLOADS = ROOT / "tests/demo/workloads.yml"
 NAMESPACES = ("shop", "shop-agents")
-USER_AGENT = "bound_tokens.openshift"
 #: What has been sent when the parent dies may be logged a moment later.
 IN_FLIGHT = 1.0
 #: From the beginning of a task, within so many seconds: the long ones are hit more often than by chance alone.
@@ -36,6 +38,20 @@ VICTIMS = ["playbook", "group", "all"]
 #: In one rotation: after more, the work is done and only runs that find nothing to do would be killed.
 MOST_KILLS = 5
 #: Few names, so that rotations go back to issuers that are still trusted, and never to an eleventh.
+#: By which methods the pods are renewed; a pod without a controller is among them.
+METHODS = ["evict", "rollout", "auto"]
+RENEWAL = {"recreate_bare_pods": True, "allow_disruption": True}
+LONELY = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "lonely", "namespace": "shop"},
+    "spec": {
+        "terminationGracePeriodSeconds": 1,
+        "containers": [
+            {"name": "main", "image": images.SHELL, "imagePullPolicy": "Never", "command": ["sleep", "1000000"]}
+        ],
+    },
+}
 ISSUERS = [f"https://killed-{letter}.example.test" for letter in "abcd"]
 
 
@@ -139,15 +155,31 @@ def rotate(lab, issuer, **variables):
     return play(lab, "rotate", **variables)
 
 
-def old_pods(lab):
-    """The pods that a rotation has to renew, as (namespace, name)."""
+def read_pods(lab):
+    return [pod for n in NAMESPACES for pod in lab.api.items(f"/api/v1/namespaces/{n}/pods")]
+
+
+def plan_rotation(lab, method):
+    """What a rotation has to renew, and by which way, as pod_restart tells it."""
     lab.command("apply", str(WORKLOADS), stdout=subprocess.DEVNULL)
-    return {
-        (n, pod["metadata"]["name"])
-        for n in NAMESPACES
-        for pod in lab.api.items(f"/api/v1/namespaces/{n}/pods")
-        if not pod["metadata"].get("deletionTimestamp")
-    }
+    apply.apply_objects(lab.settings, [LONELY])
+    eventually(lambda: all(is_well(pod) for pod in read_pods(lab)))
+    planned = run_module(
+        "pod_restart",
+        check_mode=True,
+        kubeconfig=lab.kubeconfig,
+        namespaces=list(NAMESPACES),
+        started_before="9999-12-31T23:59:59Z",
+        method=method,
+        **RENEWAL,
+    )
+    assert "msg" not in planned, planned["msg"]
+    return planned["pods"]
+
+
+def is_well(pod):
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
+    return ready and not pod["metadata"].get("deletionTimestamp")
 
 
 def read_requests(lab, since):
@@ -182,8 +214,8 @@ def kill_rotations(lab, chance, kills):
     victims = chance.sample(VICTIMS * kills, len(VICTIMS) * kills)
     while victims:
         story = rotate_with_kills(lab, chance, next_issuer(lab), victims[:MOST_KILLS])
-        print("; ".join(story) or "none was killed")
-        victims = victims[len(story) :]
+        print("; ".join(story))
+        victims = victims[len(story) - 1 :]
 
 
 def next_issuer(lab):
@@ -199,14 +231,17 @@ def rotate_with_kills(lab, chance, issuer, victims):
     """Kill run after run of one rotation at random moments, until one ends before its moment or no victim is left; then
     let one end, and hold the record and the audit logs against what must be.
 
-    Returns a line for each kill.
+    Returns the method and a line for each kill.
     """
     story, gaps = [], []
-    pods, begin, before = old_pods(lab), now(), wanted_issuer(lab) or "https://kubernetes.default.svc"
+    method = chance.choice(METHODS)
+    planned, begin, before = plan_rotation(lab, method), now(), wanted_issuer(lab) or "https://kubernetes.default.svc"
+    given = {"pod_restart_method": method, **{f"pod_restart_{name}": value for name, value in RENEWAL.items()}}
+    story.append(method)
     moments = chance.choices(MOMENTS, k=len(victims))
     if chance.random() < 0.5:
         moments.sort(key=MOMENTS.index)  # each kill where there is still something to do
-    run = rotate(lab, issuer)
+    run = rotate(lab, issuer, **given)
     for victim, (words, seconds) in zip(victims, moments, strict=True):
         pause, is_patient = chance.uniform(0, seconds), chance.random() < 0.7
         run.wait_for(words)
@@ -217,27 +252,38 @@ def rotate_with_kills(lab, chance, issuer, victims):
         gaps += [gap] if is_patient else []
         story.append(f"{victim} {pause:.1f} s after {words}{'' if is_patient else ', the next at once'}")
         run.log.unlink()
-        run = rotate(lab, issuer)
+        run = rotate(lab, issuer, **given)
     output = run.finish()
-    check(lab, pods, begin, gaps, story)
+    check(lab, planned, begin, gaps, story)
     assert f'Issuer before:  {before}"' in output, (story, output[-4000:])
     assert "unknown" not in output.partition("Kube-apiservers (complete since")[2].partition("Pods renewed")[0], story
     renewed = lab.api.get("/api/v1/namespaces/bound-tokens/configmaps/bound-tokens-run")["data"]["record.json"]
     counts = {n: p["renewed"] for n, p in json.loads(renewed)["namespaces"].items()}
-    assert counts == dict(Counter(n for n, _name in pods)), story
+    assert counts == dict(Counter(pod["namespace"] for pod in planned)), story
     run.log.unlink()
     return story
 
 
-def check(lab, pods, begin, gaps, story):
-    """Every old pod went exactly once and no other; none before the rollout was proven; an orphan did nothing."""
-    deeds = read_deeds(lab, begin)
-    evictions = [d for d in deeds if d[1] == "pods/eviction"]
-    assert Counter((n, name) for _moment, _what, n, name in evictions) == Counter(pods), (story, evictions)
+def check(lab, planned, begin, gaps, story):
+    """Every old pod went exactly once, as planned, and no other; none before the rollout was proven; an orphan did nothing."""
     progressing = next(
         c for c in lab.kube_apiserver()["status"]["conditions"] if c["type"] == "NodeInstallerProgressing"
     )
-    assert evictions[0][0] >= progressing["lastTransitionTime"], (story, evictions[0])
+    plan = pod_audit.plan_of(
+        planned,
+        read_pods(lab),
+        limits=pod_audit.read_limits(lab, NAMESPACES),
+        proven_at=progressing["lastTransitionTime"],
+        may_evict=True,
+    )
+    done = pod_audit.read_deeds(lab.audit_events(begin), NAMESPACES)
+    wrong = pod_audit.find_violations(done, plan)
+    assert not wrong, (story, wrong)
+    left = {p["uid"] for p in planned} & {p["metadata"]["uid"] for p in read_pods(lab)}
+    assert not left, story
+    kept = lab.api.items("/api/v1/namespaces/bound-tokens/secrets")
+    assert not [s for s in kept if s["metadata"]["name"].startswith("bare-pod-")], story
+    deeds = read_deeds(lab, begin)
     edits = [d for d in deeds if d[1] == "authentications"]
     assert len(edits) == 1, (story, edits)
     for killed, ended in gaps:

@@ -18,6 +18,7 @@ from lab.api import Api, ApiError, Unreachable
 from lab.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
+USER_AGENT = "bound_tokens.openshift"
 KUBE_APISERVER = "/apis/operator.openshift.io/v1/kubeapiservers/cluster"
 
 #: Asks each API server directly, which only a process in the lab's own network can do.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from interruptions import USER_AGENT
+from labs import USER_AGENT
 
 MARK = "bound-tokens.openshift/restart"
 RESTART_NAMESPACE = "bound-tokens-node-restart"

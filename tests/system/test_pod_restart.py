@@ -9,92 +9,11 @@ import subprocess
 import time
 
 import pytest
-from interruptions import USER_AGENT, now
-from lab import apply, images, traffic
-from modules import run_module
+from interruptions import now
+from lab import traffic
+from pod_runs import APPS, budget, workload
 
 pytestmark = pytest.mark.slow
-
-APPS = "/apis/apps/v1/namespaces"
-
-
-def container():
-    return {"name": "main", "image": images.SHELL, "imagePullPolicy": "Never", "command": ["sleep", "1000000"]}
-
-
-def workload(kind, name, namespace, replicas=None, *, template=None, **spec):
-    labels = {"app": name}
-    pod = {"terminationGracePeriodSeconds": 1, "containers": [container()], **(template or {})}
-    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}, **spec}
-    if replicas is not None:
-        spec["replicas"] = replicas
-    if kind == "StatefulSet":
-        spec["serviceName"] = name
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-
-
-def budget(name, namespace, minimum):
-    spec = {"minAvailable": minimum, "selector": {"matchLabels": {"app": name}}}
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
-
-
-class Ground:
-    """Namespaces of this test, and what was done in them since they were whole."""
-
-    def __init__(self, lab, names):
-        self.lab, self.names, self.since, self.moment = lab, names, "", ""
-
-    def fill(self, *objects):
-        namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in self.names]
-        apply.apply_objects(self.lab.settings, [*namespaces, *objects])
-        self.moment = max(p["status"]["startTime"] for p in self.pods())
-        # those that start in the same second count as old
-        while now() <= self.moment[:-1] + ".999999Z":
-            time.sleep(0.1)
-        self.since = now()
-
-    def pods(self):
-        return [p for n in self.names for p in self.lab.api.items(f"/api/v1/namespaces/{n}/pods")]
-
-    def uids(self):
-        return {p["metadata"]["uid"] for p in self.pods()}
-
-    def renew(self, **options):
-        given = {
-            "wait_sleep": 1,
-            "wait_timeout": 120,
-            "namespaces": self.names,
-            "started_before": self.moment,
-            **options,
-        }
-        return run_module("pod_restart", kubeconfig=self.lab.kubeconfig, **given)
-
-    def deeds(self):
-        """(moment, namespace, verb, name) of everything that was asked for and granted, in order."""
-        found = []
-        for event in self.lab.audit_events(self.since):
-            about = event.get("objectRef") or {}
-            is_eviction = about.get("subresource") == "eviction"
-            is_rollout = event["verb"] == "patch" and about.get("apiGroup") == "apps" and "subresource" not in about
-            by_us = event["userAgent"] == USER_AGENT
-            if about.get("namespace") in self.names and by_us and event["responseStatus"]["code"] < 300:
-                verb = "evict" if is_eviction else "rollout" if is_rollout else event["verb"]
-                if verb in ("evict", "rollout", "delete"):
-                    found.append((event["requestReceivedTimestamp"], about["namespace"], verb, about["name"]))
-        return sorted(found)
-
-
-@pytest.fixture
-def ground(lab, request):
-    names = [f"renewal-{n}" for n in getattr(request, "param", ("a",))]
-    yield Ground(lab, names)
-    for name in names:
-        lab.api.request("DELETE", f"/api/v1/namespaces/{name}")
-    deadline = time.monotonic() + 120
-    while any(n["metadata"]["name"] in names for n in lab.api.items("/api/v1/namespaces")):
-        assert time.monotonic() < deadline, "the namespaces do not go"
-        time.sleep(0.5)
 
 
 def done(result):
@@ -148,7 +67,7 @@ def test_a_rollout_that_somebody_has_asked_for_since_is_waited_for(ground):
     path = f"{APPS}/renewal-a/deployments/web"
     template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": now()[:19] + "Z"}}}
     ground.lab.api.merge(path, {"spec": {"template": template}})
-    result = ground.renew(method="rollout")
+    result = ground.renew(method="rollout", is_checked=False)
     assert {p["outcome"] for p in result["pods"]} == {"renewed"}, result
     assert not result["changed"]
     assert ground.deeds() == []

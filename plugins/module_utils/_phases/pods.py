@@ -24,10 +24,11 @@ from .._facts import (
     read_owners,
     read_pods,
 )
-from .._model import OwnerFacts, format_time
+from .._model import KeptPod, NamespaceFacts, OwnerFacts, format_time
 from .._node_facts import read_budgets
 from .._node_model import BudgetFacts
-from .._plan.permissions import describe_denied, renewal_permissions
+from .._plan.bare_pods import add_missing, can_be_created_anew, is_in_care, is_missing, leave_out, take_into_care
+from .._plan.permissions import describe_denied, keeping_permissions, renewal_permissions
 from .._plan.pod_findings import PodFinding, estimate_seconds, find_hindrances
 from .._plan.pods import (
     NamespacePlan,
@@ -38,7 +39,9 @@ from .._plan.pods import (
     order_namespaces,
     plan_namespace,
     plan_waves,
+    shorten,
 )
+from .bare_pods import find_objections, forget, read_kept, read_namesake
 from .renewal import Renewal, Start
 from .rollout import find_switch
 from .token_reasons import find_reader
@@ -47,9 +50,13 @@ from .waves import RolloutGate, Wave
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalPlan:
-    """What is to be done in all namespaces, in this order; with ``findings`` and seconds where they were asked for."""
+    """What is to be done in all namespaces, in this order; with ``findings`` and seconds where they were asked for.
+
+    ``stale`` are pods that an earlier run has kept and nobody needs any more.
+    """
 
     namespaces: Sequence[NamespacePlan]
+    stale: Sequence[KeptPod] = ()
     findings: Sequence[PodFinding] = ()
     seconds_by_name: Mapping[str, int] = field(default_factory=dict)
     seconds: int | None = None
@@ -83,13 +90,14 @@ def renew_pods(
     renewals = [begin(plan=p, request=request.within(p.rank.name)) for p in plans]
     try:
         retry(lambda: spare_own_pod(cluster, plans), clock=clock)
-        retry(lambda: require_permissions(cluster, plans), clock=clock)
+        retry(lambda: require_permissions(cluster, plans, request.record_namespace), clock=clock)
         gate = RolloutGate(cluster=cluster, issuer=start.issuer, options=options, clock=clock, say=say)
         by_name = {r.name: r for r in renewals}
         waves = [] if check_mode else plan_waves(plans, request)
         has_platform = any(is_platform(p.rank.name) for wave in waves for p in wave)
         degraded = retry(lambda: read_degraded(cluster), clock=clock) if has_platform else {}
         if not check_mode:
+            retry(lambda: forget_stale(cluster, request.record_namespace, plan.stale), clock=clock)
             note(lambda: [r.record() for r in renewals])
         for wave in waves:
             Wave(
@@ -103,9 +111,23 @@ def renew_pods(
                 note=lambda: note(lambda: [r.record() for r in renewals]),
             ).run()
     except CollectionError as error:
+        error.message += restore(renewals, request.record_namespace)
         error.progress = _result(plan, renewals, start.started_before, check_mode=check_mode)
         raise
     return _result(plan, renewals, start.started_before, check_mode=check_mode)
+
+
+def restore(renewals: Sequence[Renewal], record_namespace: str) -> str:
+    """Have the pods created anew that this run has taken away; return a sentence about those that are not, empty for none."""
+    for renewal in renewals:
+        renewal.restore()
+    missing = [name for r in renewals for name in r.missing().values()]
+    if not missing:
+        return ""
+    return (
+        f" {len(missing)} pod(s) are gone and not created anew yet: {shorten(missing, ', ')}; they are kept in Secrets in "
+        f"namespace {record_namespace}, from which this task creates them when it is run again."
+    )
 
 
 def read_time(cluster: Cluster) -> datetime:
@@ -139,16 +161,22 @@ def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
         )
 
 
-def require_permissions(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
+def require_permissions(cluster: Cluster, plans: Sequence[NamespacePlan], record_namespace: str) -> None:
     """Return when the caller may send every planned pod away. Raises Refused with all that is missing, before any has gone."""
     wanted = [permission for p in plans for permission in renewal_permissions(p.rank.name, sorted(p.deeds))]
     # An empty namespace stands for all of them.
     everywhere = dict.fromkeys(replace(permission, namespace="") for permission in wanted)
-    if len(wanted) > len(everywhere) and not read_denied(cluster, everywhere):
-        return
-    denied = read_denied(cluster, wanted)
+    is_general = len(wanted) > len(everywhere) and not read_denied(cluster, everywhere)
+    denied = [] if is_general else read_denied(cluster, wanted)
+    if any(is_in_care(t) for p in plans for t in p.targets):
+        denied += read_denied(cluster, keeping_permissions(record_namespace))
     if denied:
         raise Refused(f"No pod was renewed: {describe_denied(denied)}")
+
+
+def forget_stale(cluster: Cluster, namespace: str, stale: Sequence[KeptPod]) -> None:
+    for kept in stale:
+        forget(cluster, namespace, kept)
 
 
 def find_start(cluster: Cluster, request: RenewalRequest, clock: Clock) -> Start:
@@ -181,7 +209,10 @@ def read_plan(
     ranks = order_namespaces(namespaces, request, read_own_namespace(cluster))
     read = find_reader(cluster, request, started_before, restarted)
     pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=read)
+    if request.recreates_bare_pods:
+        pods = {n: [take_into_care(p) if can_be_created_anew(p) else p for p in found] for n, found in pods.items()}
     plans = [plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted) for r in ranks]
+    plans, stale = _plan_bare_pods(cluster, request, plans, namespaces)
     touched = [p.rank.name for p in plans if p.targets]
     owners: Mapping[str, OwnerFacts] = {}
     budgets: Sequence[BudgetFacts] = ()
@@ -192,14 +223,38 @@ def read_plan(
     if needs_ways:
         plans = [choose_ways(p, request.within(p.rank.name), owners, budgets) for p in plans]
     if foresees is None:
-        return RenewalPlan(namespaces=plans)
+        return RenewalPlan(namespaces=plans, stale=stale)
     by_name, seconds = estimate_seconds(plans, owners, request)
     return RenewalPlan(
         namespaces=plans,
+        stale=stale,
         findings=find_hindrances(plans, owners, budgets, foresees),
         seconds_by_name=by_name,
         seconds=seconds,
     )
+
+
+def _plan_bare_pods(
+    cluster: Cluster, request: RenewalRequest, plans: Sequence[NamespacePlan], namespaces: Sequence[NamespaceFacts]
+) -> tuple[list[NamespacePlan], list[KeptPod]]:
+    """Return ``plans`` without the pods that could not be created anew, and with those that an earlier run has not; and
+    those that are kept in vain. ``namespaces`` are all that were looked through."""
+    objections = find_objections(cluster, [t for p in plans for t in p.targets if is_in_care(t)])
+    plans = [leave_out(p, objections) for p in plans]
+    selected = {p.rank.name for p in plans}
+    known = None if request.names or request.namespace_selector else {n.name for n in namespaces}
+    going = {t.uid for p in plans for t in p.targets}
+    missing, stale = [], []
+    for kept in read_kept(cluster, request.record_namespace, is_required=request.recreates_bare_pods):
+        if known is not None and kept.namespace not in known:
+            stale.append(kept)  # its namespace is gone
+        elif kept.namespace in selected:
+            found = read_namesake(cluster, kept)
+            if is_missing(kept, found):
+                missing.append(kept)
+            elif (found and found.uid != kept.uid) or (request.recreates_bare_pods and kept.uid not in going):
+                stale.append(kept)
+    return [add_missing(p, missing) for p in plans], stale
 
 
 def _read_budgets(cluster: Cluster, namespaces: Sequence[str], request: RenewalRequest) -> list[BudgetFacts]:

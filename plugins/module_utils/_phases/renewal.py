@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from .._client.cluster import Cluster
-from .._clock import Clock, WaitOptions
+from .._clock import Clock, WaitOptions, poll
 from .._effects import renew_pod, restart_rollout
-from .._errors import ApiError
+from .._errors import ApiError, CollectionError
 from .._facts import read_create_failures, read_owners, read_pods_at
-from .._model import Judgement, Owner, OwnerFacts, PodFacts, format_time
+from .._model import Judgement, Outcome, Owner, OwnerFacts, PodFacts, format_time
+from .._plan.bare_pods import choose_bare, is_in_care, take_into_care
 from .._plan.pod_ways import needs_restart
 from .._plan.pods import (
     NamespacePlan,
@@ -30,14 +32,18 @@ from .._plan.pods import (
     judge_renewal,
     note_progress,
     raise_baseline,
+    shorten,
 )
 from .._plan.story import format_seconds
+from .bare_pods import BarePods
 
 #: Answers that concern one pod only and not the cluster: it is gone (404) or a namesake has taken its place (409),
 #: a disruption budget forbids it for now (429), several budgets contradict each other (500). Others may still go.
 POD_STATUSES = frozenset({404, 409, 429, 500})
 #: Seconds before a pod that may not go is asked for again, at first; doubled with each refusal up to wait_sleep.
 FIRST_RETRY = 0.25
+#: Seconds in which a run that fails still creates anew what it has sent away: most pods end within 30.
+RESTORE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,11 @@ class Renewal:
     #: How many Ready pods each owner had, by its UID, and the owners that had all they want at the first look.
     ready_before: Mapping[str, int] = field(default_factory=dict)
     whole: frozenset[str] | None = None
+    bare: BarePods = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bare = BarePods(cluster=self.cluster, namespace=self.request.record_namespace, say=self.say)
+        self.bare.kept.update(self.plan.kept)
 
     @property
     def name(self) -> str:
@@ -130,7 +141,9 @@ class Renewal:
         """See the namespace's pods and their owners as they are now."""
         targets = self.plan.targets
         self.is_last_look = self.clock.monotonic() >= self.deadline
-        self.version, self.pods = read_pods_at(self.cluster, self.name)
+        self.version, pods = read_pods_at(self.cluster, self.name)
+        names = {t.name for t in targets if is_in_care(t)}
+        self.pods = [take_into_care(p) if p.is_bare and p.name in names else p for p in pods]
         wanted = [*awaited_owners(targets).values(), *self.plan.keepers.values()]
         self.owners = read_owners(self.cluster, [self.name], wanted)
         if find_uncreated(targets, self.pods, self.owners):
@@ -141,9 +154,49 @@ class Renewal:
             }
         self.gone = {t.uid for t in targets} - {p.uid for p in self.pods}
         self.leaving = {p.uid for p in self.pods if p.is_terminating}
+        self._look_after_bare_pods()
         if self.whole is None:
             self.whole, self.ready_before = find_whole(self.pods, self.owners), self.plan.ready_before
         self.ready_before = raise_baseline(self.ready_before, targets, self.pods, self.owners, self.whole)
+
+    def _look_after_bare_pods(self) -> None:
+        """Expect Ready ones only where a pod is there, or this run creates it anew; tell why that is not possible."""
+        owners, names = dict(self.owners), {p.name for p in self.pods}
+        for target in self.plan.targets:
+            if target.owner and is_in_care(target):
+                facts = owners.pop(target.owner.uid)
+                if target.name in names or target.uid in self.bare.kept:
+                    trouble = self.bare.trouble.get(target.uid, "")
+                    owners[target.owner.uid] = replace(facts, trouble=trouble)
+        self.owners = owners
+
+    def mend(self) -> None:
+        """Have the pods created anew that nobody else creates."""
+        self.bare.create_missing(self.pods, self.accepted | self.attempted)
+
+    def restore(self) -> None:
+        """After a failure: have that created anew which this run has taken away, as far as that goes, and keep nothing else."""
+
+        def look() -> None:
+            self.look()
+            self.mend()
+
+        def judge(_seen: None) -> Judgement:
+            is_done = not self.bare.kept.keys() & (self.leaving | self.gone)
+            return Judgement(outcome=Outcome.DONE if is_done else Outcome.WAITING, reason="Missing", message="")
+
+        if not self.bare.kept:
+            return
+        options = replace(self.options, timeout=RESTORE_SECONDS)
+        with suppress(CollectionError):
+            poll(look, judge, waiting_for=f"the pods of {self.name}", options=options, clock=self.clock)
+        self.bare.forget_untouched(self.leaving | self.gone | self.accepted | self.attempted)
+
+    def missing(self) -> dict[str, str]:
+        """Return the names of the pods that are gone and to be created anew, by UID."""
+        return {
+            uid: f"{self.name}/{k.name}" for uid, k in self.bare.kept.items() if uid in self.gone - self.bare.standing
+        }
 
     @property
     def down(self) -> int:
@@ -163,6 +216,8 @@ class Renewal:
         chosen = choose_next(
             sent, self.pods, self.owners, self.ready_before, not_now, keeps_pace=self.request.keeps_pace
         )
+        if self.request.keeps_pace:
+            chosen = choose_bare(chosen, self.plan.targets, self.pods, self.owners, self.ready_before)
         rollouts = [
             Deed(do=partial(self.restart, k), takes=self.owners[k.uid].allowance) for k in self.choose_rollouts()
         ]
@@ -195,6 +250,10 @@ class Renewal:
 
     def send(self, pod: PodFacts) -> None:
         """Send ``pod`` away, or remember why not. Whether it is gone is for the next look to say."""
+        objection = self.bare.keep(pod) if is_in_care(pod) else ""
+        if objection:
+            self._note_refusal(pod, objection)
+            return
         try:
             method = self.plan.way_of(pod).method
             renew_pod(self.cluster, pod, method=method, grace_period=self.request.grace_period)
@@ -203,23 +262,28 @@ class Renewal:
                 self.attempted.add(pod.uid)
             if error.status not in POD_STATUSES or error.is_missing_api:
                 raise
-            self._note_refusal(pod, error)
+            self._note_refusal(pod, error.words, error.retry_after)
         else:
             self.accepted.add(pod.uid)
 
-    def _note_refusal(self, pod: PodFacts, error: ApiError) -> None:
+    def _note_refusal(self, pod: PodFacts, words: str, retry_after: float | None = None) -> None:
         known = self.blocked.get(pod.uid)
-        if known is None or known.words != error.words:
-            self.say(f"{pod.namespace}: {pod.name} may not go yet: {error.words}")
+        if known is None or known.words != words:
+            self.say(f"{pod.namespace}: {pod.name} may not go yet: {words}")
         tries = known.tries + 1 if known else 0
-        pause = max(error.retry_after or 0.0, min(self.options.interval, FIRST_RETRY * 2 ** min(tries, 10)))
-        self.blocked[pod.uid] = Blocked(words=error.words, tries=tries, until=self.clock.monotonic() + pause)
+        pause = max(retry_after or 0.0, min(self.options.interval, FIRST_RETRY * 2 ** min(tries, 10)))
+        self.blocked[pod.uid] = Blocked(words=words, tries=tries, until=self.clock.monotonic() + pause)
 
     def judge(self) -> Judgement:
         """Return how it stands by the last look."""
         words = {uid: b.words for uid, b in self.blocked.items()}
         keepers = self.plan.keepers.values()
-        return judge_renewal(self.plan.targets, self.pods, self.owners, self.ready_before, words, keepers)
+        verdict = judge_renewal(self.plan.targets, self.pods, self.owners, self.ready_before, words, keepers)
+        missing = [f"{name} ({self.bare.trouble.get(uid, 'it is gone')})" for uid, name in self.missing().items()]
+        if missing and verdict.outcome is Outcome.DONE:
+            message = f"{shorten(missing)}: to be created anew."
+            return Judgement(outcome=Outcome.WAITING, reason="PodsMissing", message=message)
+        return verdict
 
     def note_progress(self) -> bool:
         """Return whether the last look was farther than all before, and count the time anew when it was."""
@@ -238,6 +302,8 @@ class Renewal:
 
     def outcome_of(self, pod: PodFacts) -> tuple[str, str | None]:
         """Return what became of one of the plan's pods so far, with a reason where there is something to say."""
+        if pod.uid in self.missing():
+            return "missing", self.bare.trouble.get(pod.uid)
         if pod.uid in self.gone:
             return "renewed", None if self.has_sent(pod) else "GoneAlready"
         if self.has_sent(pod):
@@ -269,7 +335,8 @@ class Renewal:
     @property
     def has_changed(self) -> bool:
         """Whether this run has changed anything in the namespace."""
-        return bool(self.restarted) or any(self.has_sent(p) for p in self.plan.targets)
+        has_restored = bool(self.restarted or self.bare.created & self.plan.kept.keys())
+        return has_restored or any(self.has_sent(p) for p in self.plan.targets)
 
 
 def _pod_record(
@@ -279,7 +346,7 @@ def _pod_record(
         "namespace": pod.namespace,
         "name": pod.name,
         "uid": pod.uid,
-        "owner": None if pod.owner is None else str(pod.owner),
+        "owner": None if pod.is_bare or pod.owner is None else str(pod.owner),
         "started_at": format_time(pod.start_time),
         "method": method,
         "method_reason": because,

@@ -109,6 +109,7 @@ class Wave:
 
     def look_and_choose(self) -> list[Callable[[], None]]:
         side_by_side([renewal.look for renewal in self.active])
+        side_by_side([renewal.mend for renewal in self.active])
         found = [(renewal, deed) for renewal in self.active for deed in renewal.choose()]
         limit = self.request.max_pods
         if limit is None:

@@ -37,6 +37,7 @@ TRUSTED_ISSUERS = Permission(
 )
 EVICT_PODS = Permission(verb="create", group="", resource="pods", subresource="eviction")
 DELETE_PODS = Permission(verb="delete", group="", resource="pods")
+CREATE_PODS = Permission(verb="create", group="", resource="pods")
 DRAIN = (Permission(verb="patch", group="", resource="nodes"), EVICT_PODS)
 NAMESPACES = Permission(verb="create", group="", resource="namespaces")
 RESTART = (
@@ -74,12 +75,22 @@ def renewal_permission(method: str, namespace: str, kind: str = "") -> Permissio
     """Return what renewing pods in ``namespace`` needs; an empty one stands for all. ``kind`` is what a rollout restarts."""
     if method == "rollout":
         return Permission(verb="patch", group="apps", resource=f"{kind.lower()}s", namespace=namespace)
+    if method == "create":
+        return replace(CREATE_PODS, namespace=namespace)
     return replace(DELETE_PODS if method == "delete" else EVICT_PODS, namespace=namespace)
 
 
 def renewal_permissions(namespace: str, deeds: Iterable[tuple[str, str]]) -> list[Permission]:
     """Return what ``deeds`` in ``namespace`` need, as methods and the kinds that rollouts restart (empty for none)."""
     return list(dict.fromkeys(renewal_permission(method, namespace, kind) for method, kind in deeds))
+
+
+def keeping_permissions(namespace: str) -> tuple[Permission, ...]:
+    """Return what keeping pods in ``namespace``, while there is none in the place of one that goes, needs."""
+    return tuple(
+        Permission(verb=verb, group="", resource="secrets", namespace=namespace)
+        for verb in ("list", "create", "patch", "delete")
+    )
 
 
 def run_permissions(namespace: str) -> tuple[Permission, ...]:
@@ -107,6 +118,7 @@ NEEDS = {
     "kubelet_restart": KUBELETS,
     "node_restart": (*DRAIN, *RESTART),
     "probe": (probe_permission(Probe()),),
+    "recreation": (CREATE_PODS,),
     "revocation": (TRUSTED_ISSUERS,),
     "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
 }

@@ -126,6 +126,13 @@ def _check_whole(around: _Around) -> Found:
             yield "NotWhole", f"{owner}: only {ready} of the {desired} pods that it wants are Ready and asked for."
 
 
+def _check_bare_pods(around: _Around) -> Found:
+    names = [t.name for t in around.plan.targets if t.is_bare and t.owner]
+    if names:
+        loss = "down until this run has created them anew, and what is in their emptyDir volumes is lost"
+        yield "BarePods", f"{shorten(names, ', ')}: without a controller; {loss}."
+
+
 def _check_finalizers(around: _Around) -> Found:
     for pod in around.plan.targets:
         if pod.held_by:
@@ -142,6 +149,7 @@ CHECKS: Sequence[Callable[[_Around], Found]] = (
     _check_ways,
     _check_whole,
     _check_single_replicas,
+    _check_bare_pods,
     _check_finalizers,
 )
 
@@ -166,7 +174,7 @@ def estimate_seconds(
 def _estimate_namespace(plan: NamespacePlan, owners: Mapping[str, OwnerFacts], request: RenewalRequest) -> float:
     by_owner: dict[str, list[PodFacts]] = {}
     for pod in plan.targets:
-        by_owner.setdefault(pod.owner.uid if pod.owner else "", []).append(pod)
+        by_owner.setdefault("" if pod.is_bare or not pod.owner else pod.owner.uid, []).append(pod)
     return max(
         _count_rounds(len(pods), owners.get(uid, OwnerFacts()), plan.way_of(pods[0]).method, request) * _take(pods)
         for uid, pods in by_owner.items()

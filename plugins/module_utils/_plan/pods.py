@@ -14,7 +14,17 @@ from types import MappingProxyType
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import Condition, Judgement, NamespaceFacts, Outcome, Owner, OwnerFacts, PodFacts, read_moment
+from .._model import (
+    Condition,
+    Judgement,
+    KeptPod,
+    NamespaceFacts,
+    Outcome,
+    Owner,
+    OwnerFacts,
+    PodFacts,
+    read_moment,
+)
 from .._node_model import BudgetFacts, matches
 from .holders import find_exemption, has_started_after
 from .pod_ways import Way, choose_way
@@ -111,6 +121,9 @@ class RenewalRequest:
     everything: bool = False
     grace_period: int | None = None
     requires_rollout: bool = True
+    recreates_bare_pods: bool = False
+    #: Where pods are kept that are to be created anew.
+    record_namespace: str = "bound-tokens"
     tokens: str = "any"
     overrides: tuple[Override, ...] = ()
 
@@ -147,6 +160,7 @@ class NamespacePlan:
 
     ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
     alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made.
+    ``kept`` are those of the targets, by UID, that an earlier run has sent away and not created anew.
     ``ways`` tells how the pods of each owner go, by its UID, ``otherwise`` of all others.
     """
 
@@ -156,9 +170,12 @@ class NamespacePlan:
     left: Mapping[str, int] = field(default_factory=dict)
     ready_before: Mapping[str, int] = field(default_factory=dict)
     ways: Mapping[str, Way] = field(default_factory=dict)
+    kept: Mapping[str, KeptPod] = field(default_factory=dict)
     otherwise: Way = field(default_factory=lambda: Way(method="evict"))
 
     def way_of(self, pod: PodFacts) -> Way:
+        if pod.uid in self.kept:
+            return Way(method="create")
         return self.ways.get(pod.owner.uid, self.otherwise) if pod.owner else self.otherwise
 
     @property
@@ -186,6 +203,11 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         raise InvalidOption(
             "The option all deletes every pod, also those that nobody creates anew; "
             "if that is meant, set allow_disruption to true as well."
+        )
+    if params["recreate_bare_pods"] and not params["allow_disruption"]:
+        raise InvalidOption(
+            "The option recreate_bare_pods takes pods away that nobody but this run creates anew, with what is in their emptyDir "
+            "volumes; if that is meant, set allow_disruption to true as well."
         )
     if grace_period is not None and grace_period < 0:
         raise InvalidOption(f"The option terminate_grace_period is {grace_period}; give 0 or more seconds.")
@@ -216,6 +238,8 @@ def read_request(params: Mapping[str, Any]) -> RenewalRequest:
         everything=everything,
         grace_period=grace_period,
         requires_rollout=params["require_rollout"],
+        recreates_bare_pods=params["recreate_bare_pods"],
+        record_namespace=params["record_namespace"],
     )
 
 

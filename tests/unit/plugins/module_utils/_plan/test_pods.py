@@ -371,6 +371,8 @@ OPTIONS = {
     "started_before": None,
     "method": None,
     "all": False,
+    "recreate_bare_pods": False,
+    "record_namespace": "bound-tokens",
     "allow_disruption": False,
     "pace": "owner",
     "max_namespaces": 1,
@@ -438,6 +440,13 @@ def test_options_are_read(options, field, value):
         (
             {"namespace_selectors": ["team=a", ""]},
             "The option namespace_selectors holds an empty text, which would select everything; leave it out.",
+        ),
+        (
+            {"recreate_bare_pods": True},
+            (
+                "The option recreate_bare_pods takes pods away that nobody but this run creates anew, with what is in their "
+                "emptyDir volumes; if that is meant, set allow_disruption to true as well."
+            ),
         ),
         (
             {"max_pods": 0},
