@@ -174,16 +174,16 @@ def has_started_after(pod: PodFacts, moment: datetime | None) -> bool:
     return moment is not None and pod.start_time is not None and pod.start_time > moment
 
 
+#: From the verdict that a specification gives about one token of a pod to the one that counts.
+Prove = Callable[[HolderVerdict, TokenSource, PodFacts], HolderVerdict]
+
+
 def trust_spec(found: HolderVerdict, source: TokenSource, pod: PodFacts) -> HolderVerdict:
     """Return the verdict about one token as the specification gave it."""
     return found
 
 
-def judge_holder(
-    holder: HolderPod,
-    around: Surroundings,
-    prove: Callable[[HolderVerdict, TokenSource, PodFacts], HolderVerdict] = trust_spec,
-) -> HolderVerdict:
+def judge_holder(holder: HolderPod, around: Surroundings, prove: Prove = trust_spec) -> HolderVerdict:
     """Return what the specification tells of a pod's tokens, each as ``prove`` finds it; of several the worst."""
     pod = replace(holder.pod, has_token=bool(holder.sources))
     exemption = find_exemption(pod, around.window.last, around.restarted)

@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from sys import intern
+from typing import Any
 
 from .._claims import decode_payload
 from .._errors import CollectionError, InvalidOption
 from .._holder_model import Delivery, TokenSource
 from .._model import PodFacts
-from .holders import EXTENDED_LIFETIME, RENEWED_SINCE, HolderVerdict, Verdict
+from .holders import EXTENDED_LIFETIME, RENEWED_SINCE, HolderVerdict, JudgedPod, Verdict
 
 #: Where a kubelet keeps the volumes of its pods.
 POD_FOLDER = "/var/lib/kubelet/pods"
@@ -42,6 +43,8 @@ done' sh {} + | awk -v most="$2" '
 { size += length($0) + 1; if (size > most) exit; print }
 END { print (size > most ? "more" : "end"), NR }'
 """
+#: So many of the nodes that could not be read are named in the sentence.
+SHOWN_NODES = 3
 _LINE = re.compile(r"(\S+) (\S+) ((?:[0-9a-f]{2})+) ([A-Za-z0-9_-]+)")
 
 #: A file: the UID of its pod, the volume, and the path in it.
@@ -89,6 +92,33 @@ def _read_claims(payload: str) -> TokenFile | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFiles:
+    """The token files of one node; ``problem`` is why they could not be read, as the middle of a sentence."""
+
+    name: str
+    files: Mapping[FilePlace, TokenFile] = field(default_factory=dict)
+    problem: str = ""
+
+    def record(self) -> dict[str, Any]:
+        return {"name": self.name, "files": None if self.problem else len(self.files), "problem": self.problem or None}
+
+
+def choose_nodes(pods: Iterable[JudgedPod]) -> list[str]:
+    """Return the nodes with pods that hold tokens which a change of the issuer concerns."""
+    return sorted({p.node for p in pods if p.node and p.found.verdict not in (Verdict.NO_TOKEN, Verdict.LEGACY)})
+
+
+def find_unread(nodes: Sequence[NodeFiles]) -> str:
+    """Return which nodes' files could not be read and why, as the middle of a sentence; empty when all were."""
+    unread = [n for n in nodes if n.problem]
+    if not unread:
+        return ""
+    shown = "; ".join(f"{n.name}: {n.problem}" for n in unread[:SHOWN_NODES])
+    more = f"; and {len(unread) - SHOWN_NODES} more" if len(unread) > SHOWN_NODES else ""
+    return f"the token files of {len(unread)} of {len(nodes)} nodes could not be read ({shown}{more})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileProof:
     """The token files of those ``nodes`` that could be read, at ``now``, in a cluster whose new tokens have ``issuer``."""
 
@@ -96,6 +126,13 @@ class FileProof:
     now: datetime
     files: Mapping[FilePlace, TokenFile]
     nodes: Collection[str]
+
+    @classmethod
+    def of(cls, nodes: Sequence[NodeFiles], *, issuer: str, now: datetime) -> FileProof:
+        """Return what the files of the nodes prove together."""
+        read = [n for n in nodes if not n.problem]
+        files = {place: file for n in read for place, file in n.files.items()}
+        return cls(issuer=issuer, now=now, files=files, nodes={n.name for n in read})
 
     def judge(self, found: HolderVerdict, source: TokenSource, pod: PodFacts) -> HolderVerdict:
         """Return the verdict about one token of a pod, which the specification has given as ``found``.

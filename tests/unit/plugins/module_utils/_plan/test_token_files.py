@@ -22,6 +22,8 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holde
     REASONS,
     Surroundings,
     SwitchWindow,
+    HolderVerdict,
+    JudgedPod,
     Verdict,
     judge_holder,
 )
@@ -29,7 +31,10 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.token
     SCRIPT,
     FileProof,
     FilesUnreadable,
+    NodeFiles,
     TokenFile,
+    choose_nodes,
+    find_unread,
     parse_files,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.token_uses import judge_use
@@ -145,9 +150,9 @@ def test_a_file_that_is_gone_leaves_no_line(tmp_path):
 
 
 def test_many_files_are_all_told(tmp_path):
-    for number in range(300):
+    for number in range(30):
         write(tmp_path, "t", {"token": token(), "b" * 200: token()}, pod=f"pod-{number}")
-    assert len(parse_files(run(tmp_path).stdout)) == 600
+    assert len(parse_files(run(tmp_path).stdout)) == 60
 
 
 def test_what_is_printed_has_a_limit(tmp_path):
@@ -330,3 +335,27 @@ def test_what_the_audit_logs_show_is_held_against_what_the_files_show():
     assert (used.verdict, used.reason, used.source) == (Verdict.OLD_UNTIL, "OldTokenInUse", "use")
     old = judge(at(8, 30), held(OLD, at(7, 59)))
     assert judge_use(old, at(8, 29), at(8, 30)) == replace(old, reason="OldTokenInUse", source="use")
+
+
+def test_a_proof_is_of_the_nodes_that_were_read():
+    file = held(NEW, at(8, 20))[PLACE]
+    nodes = [
+        NodeFiles(name="a", files={("1", *PLACE): file}),
+        NodeFiles(name="b", files={("2", *PLACE): file}),
+        NodeFiles(name="c", problem="it is not Ready"),
+    ]
+    proof = FileProof.of(nodes, issuer=NEW, now=at(9))
+    assert (set(proof.files), proof.nodes) == ({("1", *PLACE), ("2", *PLACE)}, {"a", "b"})
+    assert find_unread(nodes[:2]) == ""
+    assert find_unread(nodes) == "the token files of 1 of 3 nodes could not be read (c: it is not Ready)"
+    away = [NodeFiles(name=f"n{number}", problem="no") for number in range(5)]
+    assert find_unread(away).endswith("(n0: no; n1: no; n2: no; and 2 more)")
+
+
+def test_only_nodes_with_tokens_are_read():
+    def judged(node, verdict):
+        found = HolderVerdict(verdict=verdict, reason="x")
+        return JudgedPod(namespace="shop", name="web", uid="1", service_account="web", node=node, found=found)
+
+    pods = [judged(v.value, v) for v in Verdict] + [judged("renewed", Verdict.RENEWED), judged("", Verdict.UNKNOWN)]
+    assert choose_nodes(pods) == ["file_renews", "old_until", "old_until_restarted", "renewed", "unknown"]
