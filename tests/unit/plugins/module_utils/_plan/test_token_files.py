@@ -20,10 +20,10 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._holder_mod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import PodFacts, TrustedIssuer
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.holders import (
     REASONS,
-    Surroundings,
-    SwitchWindow,
     HolderVerdict,
     JudgedPod,
+    Surroundings,
+    SwitchWindow,
     Verdict,
     judge_holder,
 )
