@@ -112,6 +112,7 @@ NEEDS = {
     "probe": (probe_permission(Probe()),),
     "revocation": (TRUSTED_ISSUERS,),
     "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
+    "token_files": TOKEN_FILES,
 }
 
 
