@@ -23,6 +23,11 @@ class CollectionError(Exception):
         self.message = message
         self.progress = dict(progress or {})
 
+    @property
+    def clause(self) -> str:
+        """The message as the middle of a sentence."""
+        return f"{self.message[:1].lower()}{self.message[1:]}".rstrip(".")
+
 
 class InvalidOption(CollectionError):
     """An option whose value can't be meant; nothing was sent to the cluster."""

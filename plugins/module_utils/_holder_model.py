@@ -39,12 +39,14 @@ class TokenSource:
     """One token of a pod, and one way of getting it. ``audience`` is empty for that of the API servers.
 
     ``started`` is since when the first of the containers runs that take it; None when none does, or it is not known.
+    ``place`` is the projected volume and the path in it where the kubelet writes it; None for that of a CSI driver.
     """
 
     audience: str = ""
     seconds: int = DEFAULT_SECONDS
     delivery: Delivery = Delivery.FILE
     started: datetime | None = None
+    place: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,7 @@ def _projected_sources(volume: Mapping[str, Any], mounts: _Mounts) -> Iterator[T
                     seconds=token.get("expirationSeconds") or DEFAULT_SECONDS,
                     delivery=delivery,
                     started=mounts.started(containers),
+                    place=(name, path),
                 )
 
 

@@ -60,10 +60,21 @@ options:
       - V(issuer) is the change of the issuer with its checks and the wait, V(revocation) the removal of trusted issuers,
         V(probe) making tokens for the service account C(default/default), V(eviction), V(deletion), V(rollout) and
         V(recreation) the renewal of pods in any namespace, V(holders) judging them by their tokens, V(node_restart) and
-        V(kubelet_restart) the restart of nodes and kubelets.
+        V(kubelet_restart) the restart of nodes and kubelets, V(token_files) the audit of the token files on the nodes.
     type: list
     elements: str
-    choices: [deletion, eviction, holders, issuer, kubelet_restart, node_restart, probe, recreation, revocation, rollout]
+    choices:
+      - deletion
+      - eviction
+      - holders
+      - issuer
+      - kubelet_restart
+      - node_restart
+      - probe
+      - recreation
+      - revocation
+      - rollout
+      - token_files
     default: []
 """
 

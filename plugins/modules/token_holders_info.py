@@ -14,6 +14,14 @@ description:
     in one sentence whether the former issuer may go.
   - The source V(spec) is what the specifications of the pods tell (the tokens that they mount, for how long those live and how
     they get to programs, when pods and containers started) against the moments at which the API servers switched to the issuer.
+  - The source V(files), with O(verify=files), is the claims of every projected token file on every node. They prove what a file
+    holds, also where a kubelet has failed to rewrite it. To read them, a privileged pod is made on each node where pods hold
+    tokens, several at once, in the namespace C(bound-tokens-node-restart). It sends back nothing but the payloads of tokens,
+    which can't be used as tokens, ends after some seconds, and is removed, and so is the namespace. Where a node can't be read,
+    RV(token_holders.problems) tells why, and the former issuer may not go. This needs the permissions of a cluster
+    administrator; without them the module fails before any pod is made.
+  - What a subPath mount keeps, an init container has copied or a CSI driver was given is in no such file. About that the verdict
+    stays the one of the specification.
   - A specification can't tell whether a program reads a file again, nor what an init container has copied or a CSI driver
     has done with a token. Then the verdict is V(unknown), or V(renewed) with RV(token_holders.pods[].may_be_cached). A pod that
     started between the switches of the first and the last API server may have got either token. No token is called old by guess.
@@ -35,15 +43,28 @@ extends_documentation_fragment:
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.info_module
   - bound_tokens.openshift._attributes.actiongroup_cluster
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - With O(verify=files) no pod is made in check mode, so that the verdicts are those of the specifications.
+      - Otherwise this module changes nothing in the cluster.
 options:
   verify:
     description:
-      - By what to look. With V(use), at the audit logs as well as at the specifications.
+      - By what to look besides the specifications, at which it looks in any case, that is, at the token files on the nodes with
+        V(files), and at the audit logs with V(use). Both together prove most.
       - The logs know only of requests to the cluster's own API servers. A token that is used elsewhere, as for Vault or a cloud,
         is not in them.
+    type: list
+    elements: str
+    choices: [spec, files, use]
+    default: [spec]
+  image:
+    description:
+      - With O(verify=files), the image of the pods that read the files; it must be on every node and contain C(chroot).
+      - Defaults to the one of the machine-config daemon, which every OpenShift node has.
     type: str
-    choices: [spec, use]
-    default: spec
   used_since:
     description:
       - With O(verify=use), only uses since this moment count, in RFC 3339. Without it, all since the last API server had
@@ -146,6 +167,10 @@ EXAMPLES = r"""
   bound_tokens.openshift.token_holders_info:
     wait: true
 
+- name: Prove it as well as it can be proven
+  bound_tokens.openshift.token_holders_info:
+    verify: [files, use]
+
 - name: Look at more, and name the tokens that were given away
   bound_tokens.openshift.token_holders_info:
     custom_resources:
@@ -191,8 +216,9 @@ token_holders:
       sample: "2026-11-22T08:30:00Z"
     verify:
       description: By what it was looked.
-      type: str
-      sample: spec
+      type: list
+      elements: str
+      sample: [spec]
     counts:
       description:
         - How many pods have each verdict.
@@ -416,6 +442,23 @@ token_holders:
           description: How much was read.
           type: int
           sample: 734003200
+    nodes:
+      description: With O(verify=files), how many token files were read on each node.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the node.
+          type: str
+          sample: worker-0
+        files:
+          description: How many; null when they could not be read.
+          type: int
+          sample: 117
+        problem:
+          description: Why they could not be read; null when they were.
+          type: str
+          sample: it is not Ready
     problems:
       description: What could not be looked at.
       type: list
@@ -442,7 +485,7 @@ def body(context: Context) -> dict[str, Any]:
     return HolderAudit(
         cluster=context.cluster,
         clock=context.clock,
-        request=holder_request(context.params),
+        request=holder_request(context.params, check_mode=context.check_mode),
         store=RecordStore(cluster=context.cluster, namespace=context.params["record_namespace"]),
         say=context.progress,
         options=context.wait_options() if context.params["wait"] and not context.check_mode else None,
@@ -457,7 +500,13 @@ def main() -> None:
     run_module(
         body,
         argument_spec={
-            "verify": {"type": "str", "choices": ["spec", "use"], "default": "spec"},
+            "verify": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["spec", "files", "use"],
+                "default": ["spec"],
+            },
+            "image": {"type": "str"},
             "used_since": {"type": "str"},
             "max_bytes": {"type": "bytes", "default": "4G"},
             "since": {"type": "str"},

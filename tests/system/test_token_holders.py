@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import subprocess
 import time
 from datetime import datetime, timezone
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.slow
 NAMESPACE = "holders"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
+NODE_PODS = "/api/v1/namespaces/bound-tokens-node-restart"
+IMAGE = "lab.local/shell:1"
 AUTOMATIC = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 #: Where each pod's program finds its token.
 PATHS = {
@@ -33,15 +36,20 @@ PATHS = {
     "sub-path": "/token",
     "sub-path-hour": "/token",
     "init-copy": "/work/token",
+    "odd": "/tokens/a b\nend 1",
     "fresh": AUTOMATIC,
 }
+#: Of which kind of pods the kubelet's files are not what the program reads.
+COPIES = ("sub-path", "sub-path-hour", "init-copy")
+#: A token with all of its three parts.
+TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 WORK = {"name": "work", "mountPath": "/work"}
 
 
 def container(*mounts, **more):
     return {
         "name": "main",
-        "image": "lab.local/shell:1",
+        "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "1000000"],
         "volumeMounts": list(mounts),
@@ -74,12 +82,14 @@ def make_pods(former):
     copy = container(whole, WORK, name="copy", command=["cp", "/tokens/token", "/work/token"])
     short, hour = {"path": "token", "expirationSeconds": 600}, {"path": "token", "expirationSeconds": 3600}
     year = {"path": "token", "expirationSeconds": 3607}
+    odd = {"path": "a b\nend 1", "expirationSeconds": 7200}
     vault = {"path": "vault", "audience": "vault", "expirationSeconds": 7200}
     return [
         pod("automatic", automatic=True),
         pod("short", whole, volumes=[tokens(short)]),
         pod("hour", whole, volumes=[tokens(hour)]),
         pod("several", whole, volumes=[tokens(vault, short)]),
+        pod("odd", whole, volumes=[tokens(odd)]),
         pod("sub-path", one, volumes=[tokens(year)]),
         pod("sub-path-hour", one, volumes=[tokens(hour)]),
         pod("init-copy", WORK, volumes=[tokens(year), {"name": "work", "emptyDir": {}}], init=[copy]),
@@ -126,8 +136,9 @@ def use(lab, token, agent="agent/1.4"):
 
 
 def audit(lab, **more):
-    result = run_module("token_holders_info", kubeconfig=lab.kubeconfig, all_pods=True, **more)
+    result = run_module("token_holders_info", kubeconfig=lab.kubeconfig, all_pods=True, image=IMAGE, **more)
     assert not result.get("failed"), result
+    assert not TOKEN.search(json.dumps(result))
     found = result["token_holders"]
     mine = {p["name"]: p for p in found["pods"] if p["namespace"] == NAMESPACE}
     return found, mine, result["explanation"]
@@ -173,6 +184,7 @@ def test_every_verdict_by_the_specification(lab, rotated):
         "short": ("file_renews", "FileRenews"),
         "hour": ("file_renews", "FileRenews"),
         "several": ("file_renews", "FileRenews"),
+        "odd": ("file_renews", "FileRenews"),
         "sub-path": ("old_until_restarted", "SubPath"),
         "sub-path-hour": ("old_until", "SubPath"),
         "init-copy": ("unknown", "InitCopy"),
@@ -189,6 +201,78 @@ def test_every_verdict_by_the_specification(lab, rotated):
     assert "of them not before a restart" in explanation
     static = [p for p in found["pods"] if p["reason"] == "Static"]
     assert len(static) >= 4 * len(lab.settings.masters)
+
+
+def claims_of(lab, token):
+    """The claims of a token whose signature is right."""
+    pki = lab.settings.pki
+    with urllib3.PoolManager(ca_certs=lab.ca, cert_file=pki / "admin.crt", key_file=pki / "admin.key") as pool:
+        keys = jwt.PyJWKSet.from_dict(pool.request("GET", f"{lab.url}/openid/v1/jwks").json())
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    return jwt.decode(token, key, algorithms=["RS256"], options={"verify_aud": False})
+
+
+def leaves_nothing_on_nodes(lab):
+    return not lab.api.items(f"{NODE_PODS}/pods") and all(
+        n["metadata"]["name"] != NODE_PODS.rpartition("/")[2] for n in lab.api.items("/api/v1/namespaces")
+    )
+
+
+def compare_files(lab, issuers, **more):
+    """Audit the token files, and hold what they prove against what is read in the containers; return the reasons."""
+    former, issuer = issuers
+    before = {name: read_token(lab, name) for name in PATHS}
+    found, mine, explanation = audit(lab, verify=["files"], **more)
+    after = {name: read_token(lab, name) for name in PATHS}
+    assert found["problems"] == [], explanation
+    assert "worker-0" in {n["name"] for n in found["nodes"]}
+    assert {n["problem"] for n in found["nodes"]} == {None}
+    for name in PATHS:
+        if name in COPIES:
+            assert mine[name]["source"] == "spec", mine[name]
+        elif before[name] == after[name] and mine[name]["source"] == "files":
+            claims = claims_of(lab, after[name])
+            shows_new = mine[name]["reason"] == "FileShowsNew"
+            assert claims["iss"] == (issuer if shows_new else former), mine[name]
+            until = mine[name]["until"]
+            moment = datetime.fromisoformat(until.replace("Z", "+00:00")).timestamp() if until else float("inf")
+            assert (moment <= claims["iat"]) if shows_new else (moment <= claims["exp"] or not until), mine[name]
+    output = json.dumps([found, explanation])
+    assert not any(part in output for t in (*before.values(), *after.values()) for part in t.split("."))
+    eventually(lambda: leaves_nothing_on_nodes(lab))
+    return {name: p["reason"] for name, p in mine.items()}, mine
+
+
+def test_the_token_files_show_what_containers_read(lab, rotated):
+    reasons, mine = compare_files(lab, rotated[:2])
+    assert {n: reasons[n] for n in ("automatic", "hour", "odd", "audience")} == dict.fromkeys(
+        ("automatic", "hour", "odd", "audience"), "FileShowsOld"
+    )
+    assert {reasons["short"], reasons["several"]} <= {"FileShowsOld", "FileShowsNew"}
+    assert (reasons["sub-path"], reasons["init-copy"]) == ("SubPath", "InitCopy")
+    assert (mine["fresh"]["verdict"], reasons["fresh"]) == ("renewed", "StartedAfter")
+
+
+def test_a_wrong_moment_is_found_out_by_the_files(lab, rotated):
+    """By the specification every pod has started since; the files show another thing."""
+    long_ago = "2020-01-01T00:00:00Z"
+    _found, mine, _explanation = audit(lab, since=long_ago)
+    assert mine["odd"]["reason"] == "StartedAfter"
+    reasons, mine = compare_files(lab, rotated[:2], since=long_ago)
+    assert (mine["odd"]["verdict"], reasons["odd"]) == ("old_until", "FileContradictsSpec")
+    assert (mine["automatic"]["verdict"], reasons["automatic"]) == ("old_until_restarted", "FileContradictsSpec")
+    assert reasons["fresh"] == "StartedAfter"
+
+
+def test_check_mode_makes_no_pod_on_a_node(lab, rotated):
+    given = {"kubeconfig": lab.kubeconfig, "verify": ["files"], "image": IMAGE}
+    result = run_module("token_holders_info", check_mode=True, **given)
+    (problem,) = result["token_holders"]["problems"]
+    assert re.fullmatch(
+        r"the token files are not read in check mode: this would make a privileged pod on each of \d nodes", problem
+    )
+    assert result["token_holders"]["may_go"] is False
+    assert leaves_nothing_on_nodes(lab)
 
 
 def test_what_is_to_be_changed_by_hand(lab, rotated):
@@ -209,7 +293,7 @@ def test_what_programs_keep_is_found_in_the_audit_logs(lab, rotated):
     for name in ("automatic", "init-copy", "sub-path", "given away"):
         use(lab, before[name])
     use(lab, read_token(lab, "fresh"))
-    found, mine, explanation = audit(lab, verify="use")
+    found, mine, explanation = audit(lab, verify=["use"])
     assert found["problems"] == [], explanation
     assert {n: (p["verdict"], p["reason"], p["source"]) for n, p in mine.items() if p["source"] == "use"} == {
         "automatic": ("file_renews", "OldTokenInUse", "use"),
@@ -228,7 +312,7 @@ def test_what_programs_keep_is_found_in_the_audit_logs(lab, rotated):
 
 
 def test_logs_that_do_not_reach_back_leave_it_open(lab, rotated):
-    found, mine, explanation = audit(lab, verify="use", max_bytes="20K")
+    found, mine, explanation = audit(lab, verify=["use"], max_bytes="20K")
     assert found["may_go"] is False
     assert all(p["source"] == "spec" for p in mine.values())
     assert not any(u["is_old"] for u in found["used"])
@@ -247,7 +331,7 @@ def test_a_caller_with_few_rights_is_told_what_stays_open(lab, rotated):
     user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "auditor"}
     binding = {"metadata": {"name": "auditor"}, "roleRef": role, "subjects": [user]}
     lab.api.create_missing(f"{RBAC}/clusterrolebindings", binding)
-    found, mine, _explanation = audit(lab, impersonate_user="auditor", verify="use")
+    found, mine, _explanation = audit(lab, impersonate_user="auditor", verify=["use"])
     assert mine["sub-path"]["verdict"] == "old_until_restarted"
     assert [p.partition(":")[0] for p in found["problems"]] == [
         "whether nodes are Ready may not be read",
@@ -258,12 +342,45 @@ def test_a_caller_with_few_rights_is_told_what_stays_open(lab, rotated):
     ]
     assert found["manual"] == [m for m in found["manual"] if m["what"] == "audience"] != []
     assert mine["secret"]["verdict"] == "no_token"
+    refused = run_module(
+        "token_holders_info", kubeconfig=lab.kubeconfig, impersonate_user="auditor", verify=["files"], image=IMAGE
+    )
+    assert refused["msg"].startswith("No token file was read: you are not allowed to list nodes; create namespaces; ")
+    assert refused["msg"].endswith("; ask a cluster administrator for this.")
+    assert leaves_nothing_on_nodes(lab)
+
+
+def test_the_permissions_that_are_asked_for_are_enough(lab, rotated):
+    def rule(group, resources, *verbs, **more):
+        return {"apiGroups": [group], "resources": resources, "verbs": list(verbs), **more}
+
+    rules = [
+        rule("config.openshift.io", ["authentications"], "get"),
+        rule("operator.openshift.io", ["kubeapiservers"], "get"),
+        rule("", ["configmaps"], "get"),
+        rule("", ["nodes"], "list"),
+        rule("", ["namespaces"], "get", "create", "delete"),
+        rule("", ["pods"], "get", "list", "create", "delete"),
+        rule("", ["pods/log"], "get"),
+        rule("rbac.authorization.k8s.io", ["rolebindings"], "create"),
+        rule("rbac.authorization.k8s.io", ["clusterroles"], "bind", resourceNames=["system:openshift:scc:privileged"]),
+    ]
+    lab.api.create_missing(f"{RBAC}/clusterroles", {"metadata": {"name": "file-auditor"}, "rules": rules})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "file-auditor"}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "file-auditor"}
+    binding = {"metadata": {"name": "file-auditor"}, "roleRef": role, "subjects": [user]}
+    lab.api.create_missing(f"{RBAC}/clusterrolebindings", binding)
+    found, mine, _explanation = audit(lab, impersonate_user="file-auditor", verify=["files"])
+    assert mine["hour"]["source"] == "files"
+    assert all(n["problem"] is None for n in found["nodes"])
+    eventually(lambda: leaves_nothing_on_nodes(lab))
 
 
 def test_the_playbook_shows_it_and_fails_on_request(lab, rotated, tmp_path):
     use(lab, rotated[2]["hour"], agent="we{{ 7 * 7 }}ird")
     given = {
-        "token_audit_verify": "use",
+        "token_audit_verify": "files,use",
+        "token_audit_image": IMAGE,
         "token_audit_fail_when_not_yet": True,
         "token_audit_json_file": str(tmp_path / "audit.json"),
     }
@@ -274,9 +391,12 @@ def test_the_playbook_shows_it_and_fails_on_request(lab, rotated, tmp_path):
     assert "Not yet: " in output
     assert f"{NAMESPACE}/sub-path " in output
     assert "To change by hand:" in output
-    assert "we{{ 7 * 7 }}ird" in output
+    assert "we{{ 7 * 7 }}ird" in output, output[-9000:]
+    assert "its file still holds a token of a former issuer" in output
+    assert not TOKEN.search(output)
     written = json.loads((tmp_path / "audit.json").read_text())
     assert written["token_holders"]["may_go"] is False
+    assert written["token_holders"]["verify"] == ["files", "use"]
 
 
 def test_until_the_short_tokens_are_renewed_the_files_agree_with_the_verdicts(lab, rotated):
@@ -299,6 +419,8 @@ def test_until_the_short_tokens_are_renewed_the_files_agree_with_the_verdicts(la
         time.sleep(10)
     assert looks > 1
     assert mine["short"]["until"] == until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    reasons, _mine = compare_files(lab, rotated[:2])
+    assert (reasons["short"], reasons["odd"]) == ("FileShowsNew", "FileShowsOld")
 
 
 def test_when_all_are_renewed_the_former_issuer_may_go(lab, rotated):
@@ -307,7 +429,8 @@ def test_when_all_are_renewed_the_former_issuer_may_go(lab, rotated):
         lab.api.request("DELETE", f"{PODS}/{body['metadata']['name']}")
     renewed = run_module("pod_restart", kubeconfig=lab.kubeconfig, wait_sleep=1)
     assert not renewed.get("failed"), renewed
-    found, _mine, explanation = audit(lab)
+    found, _mine, explanation = audit(lab, verify=["files"])
+    assert found["problems"] == []
     assert [p for p in found["pods"] if p["verdict"] not in ("renewed", "no_token", "legacy")] == []
     assert found["may_go"] is True
     sentence = explanation.partition(". ")[0]

@@ -33,6 +33,7 @@ from .._plan.holders import (
     HolderVerdict,
     JudgedPod,
     OutsideToken,
+    Prove,
     Surroundings,
     SwitchWindow,
     Verdict,
@@ -45,13 +46,16 @@ from .._plan.holders import (
     keep_verdict,
     outside_record,
     read_outside_tokens,
+    trust_spec,
 )
 from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
 from .._plan.rollout import find_ready_by
+from .._plan.token_files import FileProof, NodeFiles, choose_nodes, find_unread
 from .._plan.token_uses import UseVerdict, apply_uses, count_unsure
 from .._run import RecordStore
 from .rollout import look_at_rollout
+from .token_files import FileSearch
 from .token_uses import UseSearch
 
 ReadT = TypeVar("ReadT")
@@ -61,9 +65,12 @@ Seen = tuple[Surroundings, Mapping[str, Any], Sequence[JudgedPod]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderRequest:
-    """What a task asks for; ``verify`` is spec or use, the others are as in SwitchWindow, UseSearch and the options."""
+    """What a task asks for; ``verify`` holds spec, files and use, the others are as in SwitchWindow, the searches and the
+    options. ``only_plans`` in check mode, where no pod is made on a node."""
 
-    verify: str = "spec"
+    verify: tuple[str, ...] = ("spec",)
+    image: str = ""
+    only_plans: bool = False
     used_since: datetime | None = None
     max_bytes: int = 0
     since: datetime | None = None
@@ -73,12 +80,14 @@ class HolderRequest:
     all_pods: bool = False
 
 
-def holder_request(params: Mapping[str, Any]) -> HolderRequest:
+def holder_request(params: Mapping[str, Any], *, check_mode: bool = False) -> HolderRequest:
     """Return the request that the options make. Raises InvalidOption for those that can't be meant."""
     if params["max_bytes"] < 1:
         raise InvalidOption(f"The option max_bytes is {params['max_bytes']}; give at least 1.")
     return HolderRequest(
-        verify=params["verify"],
+        verify=tuple(params["verify"]),
+        image=params["image"] or "",
+        only_plans=check_mode,
         since=read_moment(params["since"], "The option since"),
         used_since=read_moment(params["used_since"], "The option used_since"),
         max_bytes=params["max_bytes"],
@@ -109,10 +118,12 @@ class HolderAudit:
     seen: Seen = field(init=False)
     told: str = ""
     servers: list[dict[str, Any]] = field(default_factory=list)
+    nodes: list[NodeFiles] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
         """Return the module's result. Raises WaitTimedOut with it when files are waited for in vain."""
-        around, rollout, pods = self._judge_all()
+        search = self._prepare_files() if "files" in self.request.verify else None
+        self._judge_all()
         if self.options is not None:
             try:
                 poll(
@@ -125,22 +136,24 @@ class HolderAudit:
             except CollectionError as error:
                 error.progress = self._describe(*self.seen)
                 raise
-            around, rollout, pods = self.seen
-        self.say(f"{len(pods)} pods judged by their specifications")
-        if self.request.verify == "use":
+        self.say(f"{len(self.seen[2])} pods judged by their specifications")
+        if search:
+            self._apply_files(search)
+        around, rollout, pods = self.seen
+        if "use" in self.request.verify:
             pods = self._apply_uses(around, pods)
         return self._describe(around, rollout, pods)
 
-    def _judge_all(self) -> Seen:
-        """Return what the specifications of all pods tell now."""
+    def _judge_all(self, prove: Prove = trust_spec) -> Seen:
+        """Return what the specifications of all pods tell now, each as ``prove`` finds it."""
         self.problems, self.gaps = [], []
         around, rollout = self._look()
         context, search = self._read_surroundings(around.window)
-        pods = self._judge_pods(around, context, search)
+        pods = self._judge_pods(around, context, search, prove)
         starts = read_kubelet_starts(self.cluster, choose_doubtful_nodes(pods, around))
         if any(around.window.last and start > around.window.last for start in starts.values()):
             around = replace(around, kubelets=starts)
-            pods = self._judge_pods(around, context, search)
+            pods = self._judge_pods(around, context, search, prove)
         self.seen = around, rollout, pods
         return self.seen
 
@@ -207,17 +220,46 @@ class HolderAudit:
         except ApiError as error:
             if error.status != 403:
                 raise
-            self.problems.append(f"{what} may not be read: {error.words}")
+            problem = f"{what} may not be read: {error.words}"
             if leaves_gap:
-                self.gaps.append(self.problems[-1])
+                self._leave_gap(problem)
+            else:
+                self.problems.append(problem)
             return None
 
-    def _judge_pods(self, around: Surroundings, context: HolderContext, search: TraceSearch) -> list[JudgedPod]:
+    def _prepare_files(self) -> FileSearch:
+        return FileSearch.prepare(cluster=self.cluster, clock=self.clock, image=self.request.image, say=self.say)
+
+    def _apply_files(self, search: FileSearch) -> None:
+        """Judge all pods anew with what the token files on their nodes prove; keeps what was read of each node."""
+        around, _rollout, pods = self.seen
+        names = choose_nodes(pods)
+        if around.window.last is None:
+            self._leave_gap("the token files were not read, since it is not known when the last API server switched")
+        elif self.request.only_plans:
+            made = f"this would make a privileged pod on each of {len(names)} nodes"
+            self._leave_gap(f"the token files are not read in check mode: {made}")
+        else:
+            ready_since = around.ready_since or {}
+            self.nodes = search.run({name: ready_since.get(name) for name in names})
+            # the pods are listed after the files were read, so that one without a file has started since
+            self._judge_all(FileProof.of(self.nodes, issuer=around.window.issuer, now=around.now).judge)
+            unread = find_unread(self.nodes)
+            if unread:
+                self._leave_gap(unread)
+
+    def _leave_gap(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.gaps.append(problem)
+
+    def _judge_pods(
+        self, around: Surroundings, context: HolderContext, search: TraceSearch, prove: Prove
+    ) -> list[JudgedPod]:
         verdicts: dict[HolderVerdict, HolderVerdict] = {}
         traces: dict[Trace, None] = {}
 
         def keep(holder: HolderPod) -> JudgedPod:
-            found = judge_holder(holder, around)
+            found = judge_holder(holder, around, prove)
             traces.update(dict.fromkeys(search.in_pod(holder)))
             return keep_verdict(holder, verdicts.setdefault(found, found))
 
@@ -263,7 +305,7 @@ class HolderAudit:
                 "switched_not_before": format_time(window.first),
                 "switched_not_after": format_time(window.last),
                 "read_at": format_time(around.now),
-                "verify": self.request.verify,
+                "verify": list(self.request.verify),
                 "counts": {v.value: counts[v] for v in Verdict},
                 "service_accounts": count_accounts(pods),
                 "pods": [p.record() for p in sorted(shown, key=lambda p: (p.namespace, p.name))],
@@ -278,6 +320,7 @@ class HolderAudit:
                 "outside": outside,
                 "used": [use.record(is_old) for use, is_old in self.used.uses],
                 "servers": self.servers,
+                "nodes": [n.record() for n in self.nodes],
                 "problems": [*self.problems, *self.used.problems],
             },
             "explanation": " ".join([sentence, *self._tell_more(window, rollout, pods)]),
@@ -303,7 +346,7 @@ class HolderAudit:
 
     def _tell_cached(self, cached: int) -> str:
         """Return what is known of programs that may have read their files only before those were rewritten."""
-        if self.request.verify == "use" and not self.used.problems:
+        if "use" in self.request.verify and not self.used.problems:
             names = ", ".join(s["name"] for s in self.servers)
             return (
                 f"The audit logs of {names} know of requests to these API servers only, of no use of tokens elsewhere."

@@ -98,7 +98,7 @@ class RejectionSearch:
             )
         except (ApiError, WaitTimedOut, LogUnreadable) as error:
             # in the middle of a sentence
-            return ServerLog(name=node, problem=f"{error.message[:1].lower()}{error.message[1:]}".rstrip("."))
+            return ServerLog(name=node, problem=error.clause)
         self.say(f"{node}: {found.bytes_read / 1e6:.1f} MB of the audit log read")
         return ServerLog(name=node, found=found, clients=tally.clients)
 

@@ -65,8 +65,7 @@ class UseSearch:
                 clock=self.clock,
             )
         except (LogUnreadable, ApiError, WaitTimedOut) as error:
-            # in the middle of a sentence
-            return UseLog(name=node, problem=f"{error.message[:1].lower()}{error.message[1:]}".rstrip("."))
+            return UseLog(name=node, problem=error.clause)
         self.say(f"{node}: {found.bytes_read / 1e6:.1f} MB of the audit log read")
         return UseLog(name=node, found=found, reader=reader)
 

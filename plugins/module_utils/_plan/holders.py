@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from sys import intern
@@ -55,6 +55,8 @@ class Verdict(enum.Enum):
 
 #: While a pod has one of these, the former issuer is still needed, or may be.
 BLOCKING = frozenset({Verdict.OLD_UNTIL_RESTARTED, Verdict.OLD_UNTIL, Verdict.UNKNOWN, Verdict.FILE_RENEWS})
+#: The exemptions of pods that have new tokens only.
+RENEWED_SINCE = frozenset({"StartedAfter", "NodeRestarted"})
 _ORDER = {verdict: number for number, verdict in enumerate(Verdict)}
 
 #: Each reason for people.
@@ -79,6 +81,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "SubPathExpr": "a subPathExpr may mount the file of when its container started",
         "InitCopy": "an init container can have copied the token to where a container that does not mount it reads",
         "CsiDriver": "a CSI driver was given the token when the pod started, and is not given another one",
+        "FileShowsNew": "its file holds a token of the new issuer",
+        "FileShowsOld": "its file still holds a token of a former issuer",
+        "FileContradictsSpec": "its file still holds a token of a former issuer, which its specification rules out",
+        "FileMissing": "its node has no file with the token that its specification names",
+        "NoFile": "the kubelet has made no file of its token, and no container that would read it runs",
         "OldTokenInUse": "the audit logs show it using a token that was issued before the switch",
         "UseContradictsSpec": "the audit logs show it using a token from before the switch, which its specification rules out",
     }
@@ -167,12 +174,22 @@ def has_started_after(pod: PodFacts, moment: datetime | None) -> bool:
     return moment is not None and pod.start_time is not None and pod.start_time > moment
 
 
-def judge_holder(holder: HolderPod, around: Surroundings) -> HolderVerdict:
-    """Return what the specification tells of a pod's tokens; of several the worst."""
+#: From the verdict that a specification gives about one token of a pod to the one that counts.
+Prove = Callable[[HolderVerdict, TokenSource, PodFacts], HolderVerdict]
+
+
+def trust_spec(found: HolderVerdict, source: TokenSource, pod: PodFacts) -> HolderVerdict:
+    """Return the verdict about one token as the specification gave it."""
+    return found
+
+
+def judge_holder(holder: HolderPod, around: Surroundings, prove: Prove = trust_spec) -> HolderVerdict:
+    """Return what the specification tells of a pod's tokens, each as ``prove`` finds it; of several the worst."""
     pod = replace(holder.pod, has_token=bool(holder.sources))
     exemption = find_exemption(pod, around.window.last, around.restarted)
-    if exemption in ("StartedAfter", "NodeRestarted"):
-        return HolderVerdict(verdict=Verdict.RENEWED, reason=exemption)
+    if exemption in RENEWED_SINCE:
+        renewed = HolderVerdict(verdict=Verdict.RENEWED, reason=exemption)
+        return _worst([prove(renewed, s, pod) for s in holder.sources])
     if exemption == "NoToken" and holder.legacy:
         return HolderVerdict(verdict=Verdict.LEGACY, reason="LegacySecret")
     if exemption:
@@ -180,7 +197,7 @@ def judge_holder(holder: HolderPod, around: Surroundings) -> HolderVerdict:
     gone_at = holder.deleted_at + LEEWAY if holder.deleted_at else None
     if gone_at and around.now >= gone_at:
         return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Gone")
-    return _cut(_worst([_judge_source(s, pod, around) for s in holder.sources]), gone_at)
+    return _cut(_worst([prove(_judge_source(s, pod, around), s, pod) for s in holder.sources]), gone_at)
 
 
 def find_reason_to_stay(found: HolderVerdict, tokens: str, deadline: datetime) -> str:

@@ -65,10 +65,13 @@ RESTART = (
 #: Commands on nodes, and reading what they say.
 NODE_COMMAND = (
     *RESTART,
+    Permission(verb="get", group="", resource="pods", namespace=RESTART_NAMESPACE),
     Permission(verb="get", group="", resource="pods", subresource="log", namespace=RESTART_NAMESPACE),
 )
 #: The restart of kubelets, and the proof from what they serve.
 KUBELETS = (*NODE_COMMAND, Permission(verb="get", group="", resource="nodes", subresource="proxy"))
+#: Reading the token files of all nodes.
+TOKEN_FILES = (Permission(verb="list", group="", resource="nodes"), *NODE_COMMAND)
 
 
 def renewal_permission(method: str, namespace: str, kind: str = "") -> Permission:
@@ -121,6 +124,7 @@ NEEDS = {
     "recreation": (CREATE_PODS,),
     "revocation": (TRUSTED_ISSUERS,),
     "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
+    "token_files": TOKEN_FILES,
 }
 
 

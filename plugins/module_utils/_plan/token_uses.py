@@ -16,7 +16,7 @@ from typing import Any
 
 from .._model import SwitchTime, format_time, one_line, parse_time
 from .audit_log import LogRange, parse_event
-from .holders import BLOCKING, HolderVerdict, JudgedPod, Verdict
+from .holders import BLOCKING, RENEWED_SINCE, HolderVerdict, JudgedPod, Verdict
 from .rejections import ServerLog, find_server_problem
 
 #: In the one order and without the spaces in which a kube-apiserver writes its events.
@@ -313,7 +313,7 @@ def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerd
     """
     if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) and found.reason != "NoToken":
         return found
-    if found.reason in ("NoToken", "StartedAfter", "NodeRestarted"):
+    if found.reason == "NoToken" or found.reason in RENEWED_SINCE:
         return replace(found, verdict=Verdict.UNKNOWN, reason="UseContradictsSpec", source="use")
     if found.verdict is Verdict.RENEWED and found.until and last <= found.until + REREAD:
         return found

@@ -55,11 +55,13 @@ def test_the_tokens_of_a_pod(name, wanted):
 
 
 def test_who_takes_a_token_is_asked_since_when_it_runs():
-    assert sources_of("automatic") == (TokenSource(seconds=3607, started=STARTED),)
+    place = ("kube-api-access-4zq8d", "token")
+    assert sources_of("automatic") == (TokenSource(seconds=3607, started=STARTED, place=place),)
     assert sources_of("sub_path")[0].started == STARTED
     # the copy is of when the init container ran
     assert sources_of("init_copy")[0].started == STARTED.replace(minute=0, second=30)
     assert sources_of("driver_once")[0].started == STARTED.replace(minute=0)
+    assert sources_of("driver_once")[0].place is None
 
 
 def test_a_read_only_mount_is_no_place_for_a_copy():

@@ -25,6 +25,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.node_
     dump_nodes,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import RunRecord, dump_record
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.token_files import NodeFiles, TokenFile
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore
 from clocks import FakeClock
 
@@ -183,7 +184,9 @@ class FakeCluster:
 
 @pytest.fixture
 def audit(monkeypatch):
-    def run(cluster=None, *, rollout=None, issuer=ISSUER, options=None, say=lambda line: None, **more):
+    def run(
+        cluster=None, *, rollout=None, issuer=ISSUER, options=None, say=lambda line: None, check_mode=False, **more
+    ):
         def look(cluster, issuer, *, probe, clock):
             if isinstance(rollout, Exception):
                 raise rollout
@@ -194,7 +197,8 @@ def audit(monkeypatch):
         cluster, clock = cluster or FakeCluster(), FakeClock()
         clock.on_sleep.append(lambda: cluster.sleep(clock.now))
         given = {
-            "verify": "spec",
+            "verify": ["spec"],
+            "image": None,
             "used_since": None,
             "max_bytes": 10**9,
             "since": None,
@@ -207,7 +211,7 @@ def audit(monkeypatch):
         result = HolderAudit(
             cluster=cluster,
             clock=clock,
-            request=holder_request(given),
+            request=holder_request(given, check_mode=check_mode),
             store=RecordStore(cluster=cluster, namespace="bound-tokens"),
             options=options,
             say=say,
@@ -373,26 +377,26 @@ def log(*events):
 def test_a_program_that_keeps_its_old_token_is_found_by_its_use(audit):
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
     cluster.log = log(use("08:55:00", "old", name="plain", uid="uid-plain"), use("08:56:00", "new"))
-    found, explanation = audit(cluster, verify="use")
+    found, explanation = audit(cluster, verify=["use"])
     plain = next(p for p in found["pods"] if p["name"] == "plain")
     assert (plain["verdict"], plain["reason"], plain["source"]) == ("old_until_restarted", "OldTokenInUse", "use")
     assert [(u["token_id"], u["pod"], u["is_old"]) for u in found["used"]] == [("old", "plain", True)]
     assert found["servers"][0]["covered_since"] == "2026-11-22T07:50:00Z"
     assert "The audit logs of m0 know of requests to these API servers only" in explanation
     assert "In 1 pods something runs" not in explanation
-    assert audit(cluster, verify="use", used_since="2026-11-22T08:56:00Z")[0]["used"] == []
+    assert audit(cluster, verify=["use"], used_since="2026-11-22T08:56:00Z")[0]["used"] == []
 
 
 def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):
     monkeypatch.setitem(OBJECTS, "Pod", [])
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
     cluster.log = log()
-    assert audit(cluster, verify="use")[0]["may_go"] is True
+    assert audit(cluster, verify=["use"])[0]["may_go"] is True
     # that of a pod that is gone is refused
     cluster.log = log(use("08:55:00", "old", name="gone", uid="uid-gone"))
-    assert audit(cluster, verify="use")[0]["may_go"] is True
+    assert audit(cluster, verify=["use"])[0]["may_go"] is True
     cluster.log = log(use("08:55:00", "old"))
-    found, explanation = audit(cluster, verify="use")
+    found, explanation = audit(cluster, verify=["use"])
     assert (found["may_go"], explanation.partition(". ")[0]) == (
         False,
         "Not yet: 1 old token(s) in use outside of running pods",
@@ -405,10 +409,10 @@ def test_a_token_of_which_nobody_knows_whether_it_is_old_does_not_let_the_issuer
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
     # its program reads the file again
     cluster.log = log(issued, use("08:05:00", "either", name="plain", uid="uid-plain"))
-    assert audit(cluster, verify="use")[0]["may_go"] is True
+    assert audit(cluster, verify=["use"])[0]["may_go"] is True
     for bound in ({"name": "plain", "uid": "uid-plain"}, {}):
         cluster.log = log(issued, use("08:55:00", "either", **bound))
-        found, explanation = audit(cluster, verify="use")
+        found, explanation = audit(cluster, verify=["use"])
         assert [u["is_old"] for u in found["used"]] == [None]
         assert (found["may_go"], explanation.partition(". ")[0]) == (
             False,
@@ -421,18 +425,18 @@ def test_what_the_logs_do_not_tell_is_not_taken_for_nothing(audit, monkeypatch):
     cluster = FakeCluster(now="2026-11-22T09:00:00Z")
     cluster.log = log()
     cluster.denied = {"Node"}
-    found, explanation = audit(cluster, verify="use")
+    found, explanation = audit(cluster, verify=["use"])
     assert found["may_go"] is False
     assert explanation.startswith("Not yet: what was asked for can't be told, because whether nodes are Ready may not")
     assert "; could not list Node: User" in explanation
     cluster.denied, cluster.audit = set(), {"customRules": [{"group": "system:nodes", "profile": "None"}]}
-    assert audit(cluster, verify="use")[0]["problems"] == ["the audit policy logs nothing of the group system:nodes"]
+    assert audit(cluster, verify=["use"])[0]["problems"] == ["the audit policy logs nothing of the group system:nodes"]
     cluster.audit = {"profile": "None"}
-    assert "the audit profile" in audit(cluster, verify="use")[0]["problems"][0]
+    assert "the audit profile" in audit(cluster, verify=["use"])[0]["problems"][0]
     unknown = {**ROLLOUT, "finished_at": None}
-    assert "it is not known when the last" in audit(cluster, verify="use", rollout=unknown)[0]["problems"][0]
+    assert "it is not known when the last" in audit(cluster, verify=["use"], rollout=unknown)[0]["problems"][0]
     nobody = {**ROLLOUT, "nodes": []}
-    assert "does not tell which nodes" in audit(cluster, verify="use", rollout=nobody)[0]["problems"][0]
+    assert "does not tell which nodes" in audit(cluster, verify=["use"], rollout=nobody)[0]["problems"][0]
 
 
 def test_the_time_is_the_clusters(audit):
@@ -492,3 +496,88 @@ def test_kubelets_that_tell_nothing_new_change_nothing(audit):
     assert (early.asked, silent.asked) == (["n0"], ["n0"])
     assert early.lists.count("Pod") == silent.lists.count("Pod") == 1
     assert found["problems"] == []
+
+
+class FakeSearch:
+    """Stands for the reading of token files; ``nodes`` are what it finds, ``asked`` the nodes that it was to read."""
+
+    nodes, asked, images = (), None, []
+
+    @classmethod
+    def prepare(cls, *, cluster, clock, image, say):
+        cls.images.append(image)
+        return cls()
+
+    def run(self, ready_since):
+        FakeSearch.asked = ready_since
+        return list(self.nodes)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """Sets what is found of token files, by the names of pods; returns FakeSearch."""
+
+    def find(problem="", **issuers):
+        begun, ends = (datetime(2026, 11, 22, hour, 10, tzinfo=timezone.utc) for hour in (8, 9))
+        held = {
+            (f"uid-{name}", "t", "token"): TokenFile(issuer=issuer, issued=begun, expires=ends)
+            for name, issuer in issuers.items()
+        }
+        FakeSearch.nodes, FakeSearch.asked = [NodeFiles(name="n0", files=held, problem=problem)], None
+        return FakeSearch
+
+    monkeypatch.setattr(holders, "FileSearch", FakeSearch)
+    return find
+
+
+def test_what_the_token_files_prove(audit, files):
+    search = files(plain=NEW, fresh=NEW, vault=OLD)
+    found, explanation = audit(verify=["files"], all_pods=True, image="tools:1")
+    assert list(search.asked) == ["n0"]
+    assert search.images[-1] == "tools:1"
+    by_name = {p["name"]: (p["verdict"], p["reason"], p["source"]) for p in found["pods"]}
+    assert by_name["plain"] == ("renewed", "FileShowsNew", "files")
+    assert by_name["fresh"] == ("renewed", "StartedAfter", "spec")
+    assert by_name["vault"] == ("old_until", "FileContradictsSpec", "files")
+    assert by_name["stuck"] == ("old_until_restarted", "SubPath", "spec")
+    assert by_name["store"] == ("unknown", "CsiDriver", "spec")
+    assert (found["verify"], found["problems"]) == (["files"], [])
+    assert found["nodes"] == [{"name": "n0", "files": 3, "problem": None}]
+    assert explanation.startswith("Not yet: 3 pods")
+
+
+def test_a_node_whose_files_can_not_be_read_leaves_it_open(audit, files):
+    files(problem="it is not Ready")
+    found, explanation = audit(FakeCluster(now="2026-11-24T09:00:00Z"), verify=["files"], former_issuers=["https://x"])
+    assert found["may_go"] is False
+    assert found["problems"] == ["the token files of 1 of 1 nodes could not be read (n0: it is not Ready)"]
+    assert "what was asked for can't be told, because the token files of 1 of 1 nodes could not be read" in explanation
+    assert found["nodes"] == [{"name": "n0", "files": None, "problem": "it is not Ready"}]
+
+
+def test_check_mode_makes_no_pod_on_a_node(audit, files):
+    search = files(plain=NEW)
+    found, _explanation = audit(verify=["files"], check_mode=True)
+    assert search.asked is None
+    assert shown(found)["plain"] == ("file_renews", "FileRenews")
+    assert found["problems"] == [
+        "the token files are not read in check mode: this would make a privileged pod on each of 1 nodes"
+    ]
+
+
+def test_files_prove_nothing_before_the_switch_is_known(audit, files):
+    search = files(plain=NEW)
+    found, _explanation = audit(rollout={**ROLLOUT, "finished_at": None, "nodes": []}, verify=["files"])
+    assert search.asked is None
+    assert shown(found)["plain"] == ("unknown", "SwitchUnknown")
+    assert "it is not known when the last API server switched" in found["problems"][0]
+
+
+def test_both_proofs_together(audit, files):
+    files(plain=NEW, vault=NEW)
+    found, _explanation = audit(verify=["files", "use"])
+    assert shown(found)["stuck"] == ("old_until_restarted", "SubPath")
+    assert "plain" not in shown(found)
+    assert found["verify"] == ["files", "use"]
+    assert found["servers"]
+    assert found["nodes"]

@@ -21,6 +21,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permi
         ("probe", "create serviceaccounts/token in namespace default"),
         ("rollout", "patch statefulsets.apps"),
         ("revocation", "patch kubeapiservers.operator.openshift.io/status"),
+        ("token_files", "get pods/log in namespace bound-tokens-node-restart"),
     ],
 )
 def test_each_part_of_a_run_names_the_deed_it_stands_for(name, needed):
