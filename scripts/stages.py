@@ -59,10 +59,10 @@ class Stage:
         return check.stderr.strip() if check.returncode else None
 
 
-#: Rollouts with random reaction times.
-RANDOM = "tests/system/test_wait_random.py"
-#: Runs that are killed at random moments.
-KILLS = "tests/system/test_interruptions.py tests/system/test_node_kills.py"
+#: Rollouts with random reaction times, and rotations that are killed at random moments.
+RANDOM = "tests/system/test_wait_random.py tests/system/test_interruptions.py"
+#: Restarts of nodes that are killed at random moments.
+KILLS = "tests/system/test_node_kills.py"
 #: Tests that restart nodes, the longest of all.
 NODES = " ".join(f"tests/system/test_node_{name}.py" for name in ("drain", "faults", "restart", "rotation", "traffic"))
 LEAVE_OUT = " ".join(f"--ignore={file}" for file in f"{RANDOM} {KILLS} {NODES}".split())
@@ -78,7 +78,7 @@ STAGES = [
     Stage("unit", "unit", "pytest -q tests/unit"),
     Stage("archive", "archive", "python scripts/archive.py --check"),
     Stage("sanity", "sanity", "scripts/sanity", timeout_minutes=20),
-    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=30),
+    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=60),
     Stage("slow", "kills", f"pytest -q -m slow {KILLS}", has_lab=True, timeout_minutes=70),
     Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
     Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
