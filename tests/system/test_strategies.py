@@ -119,7 +119,7 @@ def test_a_run_that_leaves_old_tokens_behind_fails_but_for_what_the_plan_leaves_
         status, output = rotate(lab, issuer)
         assert status == 0, output[-3000:]
         assert "left alone: tales/bare (NoOwner)" in output
-        assert "Audit: Not yet: 1 pod, 1 of them not before a restart." in output
+        assert "Audit: Not yet: 1 pod, the last one by" in output
     finally:
         lab.api.request("DELETE", "/api/v1/namespaces/tales/pods/bare")
 
