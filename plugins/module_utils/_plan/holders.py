@@ -71,6 +71,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "NodeRestarted": "its node was restarted after the last API server had switched",
         "SwitchUnknown": "it is not known when the last API server switched",
         "Expired": "every token from before the switch has expired",
+        "Terminating": "it is to be gone by then, and its tokens are refused from then on",
         "Gone": "its tokens are refused since it was to be gone",
         "FileRenewed": "the kubelet has rewritten the file since",
         "FileRenews": "the kubelet rewrites the file by then; programs that read it again follow",
@@ -239,7 +240,8 @@ def _cut(found: HolderVerdict, gone_at: datetime | None) -> HolderVerdict:
     if gone_at is None or found.verdict not in BLOCKING or (found.until and found.until <= gone_at):
         return found
     is_endless = found.verdict is Verdict.OLD_UNTIL_RESTARTED
-    return replace(found, verdict=Verdict.OLD_UNTIL if is_endless else found.verdict, until=gone_at)
+    verdict = Verdict.OLD_UNTIL if is_endless else found.verdict
+    return replace(found, verdict=verdict, reason="Terminating", until=gone_at)
 
 
 def _judge_source(source: TokenSource, pod: PodFacts, around: Surroundings) -> HolderVerdict:

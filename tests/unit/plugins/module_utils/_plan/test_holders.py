@@ -209,8 +209,8 @@ def test_a_pod_that_goes_holds_its_token_until_it_is_gone():
     def go(pod):
         pod["metadata"]["deletionTimestamp"] = "2026-11-22T12:10:00Z"
 
-    assert told(judge("sub_path", at(12), change=go)) == (Verdict.OLD_UNTIL, "SubPath", at(12, 11))
-    assert told(judge("init_copy", at(12), change=go)) == (Verdict.UNKNOWN, "InitCopy", at(12, 11))
+    assert told(judge("sub_path", at(12), change=go)) == (Verdict.OLD_UNTIL, "Terminating", at(12, 11))
+    assert told(judge("init_copy", at(12), change=go)) == (Verdict.UNKNOWN, "Terminating", at(12, 11))
     assert told(judge("sub_path", at(12, 11), change=go)) == (Verdict.NO_TOKEN, "Gone", None)
     assert told(judge("automatic", at(12), change=go))[0] is Verdict.RENEWED
 
