@@ -567,7 +567,6 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
     ready = conditions_of(pod).get("Ready", NO_CONDITION)
     started = parse_time(status.get("startTime"))
     is_ready = ready.status == "True"
-    is_mirror = "kubernetes.io/config.mirror" in (metadata.get("annotations") or {})
     return PodFacts(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -576,7 +575,8 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         phase=status.get("phase") or "Pending",
         start_time=started,
         is_terminating=bool(metadata.get("deletionTimestamp")),
-        is_static=is_mirror or (owner is not None and owner.kind == "Node"),
+        # anybody may name a node as the owner, but admission lets no mirror have a token
+        is_static="kubernetes.io/config.mirror" in (metadata.get("annotations") or {}),
         has_token=any(_projects_token(v) for v in spec.get("volumes") or ()),
         is_ready=is_ready,
         runs_to_completion=spec.get("restartPolicy", "Always") != "Always",

@@ -60,7 +60,8 @@ options:
       - V(issuer) is the change of the issuer with its checks and the wait, V(revocation) the removal of trusted issuers,
         V(probe) making tokens for the service account C(default/default), V(eviction), V(deletion), V(rollout) and
         V(recreation) the renewal of pods in any namespace, V(holders) judging them by their tokens, V(node_restart) and
-        V(kubelet_restart) the restart of nodes and kubelets, V(token_files) the audit of the token files on the nodes.
+        V(kubelet_restart) the restart of nodes and kubelets, V(token_files) and V(token_uses) the audit
+        by the token files on the nodes and by the audit logs.
     type: list
     elements: str
     choices:
@@ -75,6 +76,7 @@ options:
       - revocation
       - rollout
       - token_files
+      - token_uses
     default: []
 """
 

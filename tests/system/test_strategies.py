@@ -139,6 +139,8 @@ def test_every_pod_goes_only_with_consent(lab, tales):
         rotation_namespace_strategies=[{"namespaces": ["a"], "strategy": "pods"}],
     )
     assert "leave rotation_namespace_strategies out" in output
+    status, output = rotate(lab, issuer, rotation_strategy="wait", rotation_revoke_former=True)
+    assert "set rotation_audit_verify: [use]" in output
     assert issuer not in trusted(lab)
 
 
@@ -146,6 +148,7 @@ def test_with_kubelets_files_are_new_without_any_pod_having_gone(lab, tales):
     issuer, before = fresh("kubelets"), {n: pods(lab, n) for n in ("tales", "shop", "shop-agents")}
     status, output = rotate(lab, issuer, rotation_strategy="kubelets", kubelet_restart_image="lab.local/shell:1")
     assert status == 0, output[-3000:]
+    assert output.count(": its kubelet is restarted (") == len(lab.api.items("/api/v1/nodes"))
     after = {n: pods(lab, n) for n in before}
     assert {name for name, _uid in before["tales"] & after["tales"]} == {"reader"}
     assert (before["shop"], before["shop-agents"]) == (after["shop"], after["shop-agents"])

@@ -117,6 +117,7 @@ class HolderAudit:
     options: WaitOptions | None = None
     seen: Seen = field(init=False)
     told: str = ""
+    is_waiting: bool = False
     servers: list[dict[str, Any]] = field(default_factory=list)
     nodes: list[NodeFiles] = field(default_factory=list)
 
@@ -125,6 +126,7 @@ class HolderAudit:
         search = self._prepare_files() if "files" in self.request.verify else None
         self._judge_all()
         if self.options is not None:
+            self.is_waiting = True
             try:
                 poll(
                     self._judge_all,
@@ -136,6 +138,8 @@ class HolderAudit:
             except CollectionError as error:
                 error.progress = self._describe(*self.seen)
                 raise
+            self.is_waiting = False
+            self._judge_all()
         self.say(f"{len(self.seen[2])} pods judged by their specifications")
         if search:
             self._apply_files(search)
@@ -206,6 +210,8 @@ class HolderAudit:
         drivers = self._read("CSI drivers", lambda: read_drivers(cluster), leaves_gap=True) or {}
         volumes = partial(read_driver_claims, cluster, drivers)
         claims = self._read("volumes of CSI drivers", volumes, leaves_gap=True) or {}
+        if self.is_waiting:  # for files, of which these tell nothing
+            return HolderContext(drivers=drivers, claims=claims, legacy=self.legacy.keys()), search
         self.legacy, traces = self._read("Secrets", lambda: read_secrets(cluster, search, own)) or ({}, [])
         self.traces = [t for name, driver in drivers.items() for t in search.in_driver(name, driver)] + traces
         self.traces += self._read("ConfigMaps", lambda: read_config_maps(cluster, search, own)) or []

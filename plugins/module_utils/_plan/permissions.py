@@ -69,7 +69,8 @@ NODE_COMMAND = (
     Permission(verb="get", group="", resource="pods", subresource="log", namespace=RESTART_NAMESPACE),
 )
 #: The restart of kubelets, and the proof from what they serve.
-KUBELETS = (*NODE_COMMAND, Permission(verb="get", group="", resource="nodes", subresource="proxy"))
+NODE_PROXY = Permission(verb="get", group="", resource="nodes", subresource="proxy")
+KUBELETS = (*NODE_COMMAND, NODE_PROXY)
 #: Reading the token files of all nodes.
 TOKEN_FILES = (Permission(verb="list", group="", resource="nodes"), *NODE_COMMAND)
 
@@ -125,6 +126,7 @@ NEEDS = {
     "revocation": (TRUSTED_ISSUERS,),
     "rollout": tuple(renewal_permission("rollout", "", kind) for kind in ("Deployment", "StatefulSet", "DaemonSet")),
     "token_files": TOKEN_FILES,
+    "token_uses": (NODE_PROXY,),
 }
 
 

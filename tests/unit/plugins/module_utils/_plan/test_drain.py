@@ -93,7 +93,7 @@ CASES = [
     ("a DaemonSet's pod that nobody ignores", DAEMON, {"ignore_daemonsets": False}, f"block DaemonSet {DAEMONS}"),
     ("and force does not help", DAEMON, {"ignore_daemonsets": False, "force": True}, f"block DaemonSet {DAEMONS}"),
     ("a static pod", MIRROR, {}, "ignore Static"),
-    ("a static pod by its owner", mirror_by("owner"), {}, "ignore Static"),
+    ("one that only says so by its owner", mirror_by("owner"), {}, "evict Running"),
     ("a static pod by its annotation", mirror_by("annotation"), {}, "ignore Static"),
     ("a static pod that has ended", made(MIRROR, phase="Failed"), {"force": True}, "ignore Static"),
     ("a static pod that is being deleted", made(MIRROR, is_terminating=True), {}, "ignore Static"),

@@ -92,11 +92,11 @@ def test_facts_of_other_pods(pod, field, value):
     assert getattr(pod_facts(PODS[pod]), field) == value
 
 
-def test_a_static_pod_is_known_by_either_sign():
+def test_a_static_pod_is_known_by_what_nobody_else_can_have_with_a_token():
     metadata = PODS["mirror"]["metadata"]
     by_owner = {**PODS["mirror"], "metadata": {**metadata, "annotations": {}}}
     by_annotation = {**PODS["mirror"], "metadata": {**metadata, "ownerReferences": []}}
-    assert pod_facts(by_owner).is_static
+    assert not pod_facts(by_owner).is_static
     assert pod_facts(by_annotation).is_static
 
 
