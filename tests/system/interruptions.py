@@ -37,7 +37,6 @@ MOMENTS = [
 VICTIMS = ["playbook", "group", "all"]
 #: In one rotation: after more, the work is done and only runs that find nothing to do would be killed.
 MOST_KILLS = 5
-#: Few names, so that rotations go back to issuers that are still trusted, and never to an eleventh.
 #: By which methods the pods are renewed; a pod without a controller is among them.
 METHODS = ["evict", "rollout", "auto"]
 RENEWAL = {"recreate_bare_pods": True, "allow_disruption": True}
@@ -52,6 +51,7 @@ LONELY = {
         ],
     },
 }
+#: Few names, so that rotations go back to issuers that are still trusted, and never to an eleventh.
 ISSUERS = [f"https://killed-{letter}.example.test" for letter in "abcd"]
 
 
@@ -159,10 +159,11 @@ def read_pods(lab):
     return [pod for n in NAMESPACES for pod in lab.api.items(f"/api/v1/namespaces/{n}/pods")]
 
 
-def plan_rotation(lab, method):
+def plan_rotation(lab, method="evict", *, has_bare_pod=False):
     """What a rotation has to renew, and by which way, as pod_restart tells it."""
     lab.command("apply", str(WORKLOADS), stdout=subprocess.DEVNULL)
-    apply.apply_objects(lab.settings, [LONELY])
+    if has_bare_pod:
+        apply.apply_objects(lab.settings, [LONELY])
     eventually(lambda: all(is_well(pod) for pod in read_pods(lab)))
     planned = run_module(
         "pod_restart",
@@ -171,10 +172,10 @@ def plan_rotation(lab, method):
         namespaces=list(NAMESPACES),
         started_before="9999-12-31T23:59:59Z",
         method=method,
-        **RENEWAL,
+        **(RENEWAL if has_bare_pod else {}),
     )
     assert "msg" not in planned, planned["msg"]
-    return planned["pods"]
+    return [p for p in planned["pods"] if p["outcome"] == "planned"]
 
 
 def is_well(pod):
@@ -235,7 +236,8 @@ def rotate_with_kills(lab, chance, issuer, victims):
     """
     story, gaps = [], []
     method = chance.choice(METHODS)
-    planned, begin, before = plan_rotation(lab, method), now(), wanted_issuer(lab) or "https://kubernetes.default.svc"
+    planned, begin = plan_rotation(lab, method, has_bare_pod=True), now()
+    before = wanted_issuer(lab) or "https://kubernetes.default.svc"
     given = {"pod_restart_method": method, **{f"pod_restart_{name}": value for name, value in RENEWAL.items()}}
     story.append(method)
     moments = chance.choices(MOMENTS, k=len(victims))

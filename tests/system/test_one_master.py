@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from interruptions import check, now, old_pods, rotate
+from interruptions import check, now, plan_rotation, rotate
 from issuers import fresh, set_issuer, wait
 from lab.api import Api
 from lab.boxes import cut_power
@@ -107,7 +107,7 @@ def test_the_wait_lives_through_the_outage(single, deed):
 @pytest.mark.parametrize("deed", [None, power_cut], ids=["as is", "without power"])
 def test_a_rotation_lives_through_the_outage(single, deed):
     former, issuer = single.active_issuer(), fresh("rotated")
-    pods, begin = old_pods(single), now()
+    pods, begin = plan_rotation(single), now()
     run = rotate(single, issuer)
     with outage(single, deed):
         output = run.finish()
@@ -122,7 +122,7 @@ def test_a_rotation_lives_through_the_outage(single, deed):
     assert record["nodes"].keys() == {"master-0"}
     switched = record["nodes"]["master-0"]
     assert record["started_at"] <= switched["not_before"] <= switched["not_after"] <= record["finished_at"]
-    assert {n: p["renewed"] for n, p in record["namespaces"].items()} == dict(Counter(n for n, _name in pods))
+    assert {n: p["renewed"] for n, p in record["namespaces"].items()} == dict(Counter(p["namespace"] for p in pods))
     run.log.unlink()
 
 

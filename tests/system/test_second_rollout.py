@@ -11,7 +11,7 @@ import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from interruptions import later, now, old_pods, read_deeds, read_requests, rotate
+from interruptions import later, now, plan_rotation, read_deeds, read_requests, rotate
 from issuers import at_rest, fresh, new_token, set_issuer, trusted, try_token, wait
 from labs import eventually
 from modules import run_module
@@ -53,7 +53,7 @@ def former(lab):
 
 def test_the_day_after(lab, former):
     issuer, token = fresh("day"), new_token(lab)
-    old_pods(lab)
+    plan_rotation(lab)
     run = rotate(lab, issuer)
     run.finish()
     run.log.unlink()
@@ -126,7 +126,7 @@ def test_a_wait_that_the_second_rollout_meets_ends_after_it(lab, former):
 def test_a_renewal_pauses_while_the_second_rollout_runs(lab, former):
     set_issuer(lab, issuer := fresh("pause"))
     wait(lab, issuer)
-    pods, begin = old_pods(lab), now()
+    pods, begin = plan_rotation(lab), now()
     given = {"namespaces": ["shop", "shop-agents"], "started_before": cluster_time(1), "wait_sleep": 1}
     renewal = subprocess.Popen(
         ["ansible", "localhost", "-m", "bound_tokens.openshift.pod_restart", "-a", json.dumps(given)],
@@ -142,7 +142,9 @@ def test_a_renewal_pauses_while_the_second_rollout_runs(lab, former):
     assert (bool(said), renewal.returncode) == (True, 0), output
     assert lab.trusted_by_each_server() == [[issuer]] * 3
     evictions = [d for d in read_deeds(lab, begin) if d[1] == "pods/eviction"]
-    assert sorted((n, name) for _moment, _what, n, name in evictions) == sorted(pods)
+    assert sorted((n, name) for _moment, _what, n, name in evictions) == sorted(
+        (p["namespace"], p["name"]) for p in pods
+    )
     conditions = {c["type"]: c for c in lab.kube_apiserver()["status"]["conditions"]}
     ended = later(conditions["NodeInstallerProgressing"]["lastTransitionTime"], 0)  # written as the audit logs write it
     assert ended > begin, "the second rollout did not begin"
