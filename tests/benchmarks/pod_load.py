@@ -92,7 +92,8 @@ class Load:
             self.wait(old)
         elif way.startswith("loop"):
             script = LOOP.format(names=" ".join(self.names), pause="sleep 1" if way == "loop" else "true")
-            subprocess.run(["bash", "-c", script], env=self.lab.environment, check=True, stdout=sys.stderr)
+            environment = {**self.lab.environment, "KUBECONFIG": str(self.lab.kubeconfig)}
+            subprocess.run(["bash", "-ec", script], env=environment, check=True, stdout=sys.stderr)
         else:
             with counted_requests() as requests:
                 result = run_module(
