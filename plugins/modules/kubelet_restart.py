@@ -69,7 +69,7 @@ options:
     type: str
   require_rollout:
     description:
-      - Whether the kube-apiservers must all run the issuer that is asked for. With V(false) nothing is asked about it.
+      - Whether to refuse while a rollout of the kube-apiservers runs. With V(false), rollouts are not looked at.
     type: bool
     default: true
   image:

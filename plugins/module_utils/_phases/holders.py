@@ -125,7 +125,7 @@ class HolderAudit:
         """Return the module's result. Raises WaitTimedOut with it when files are waited for in vain."""
         search = self._prepare_files() if "files" in self.request.verify else None
         self._judge_all()
-        if self.options is not None:
+        if self.options is not None and self._judge_files(self.seen).outcome is Outcome.WAITING:
             self.is_waiting = True
             try:
                 poll(

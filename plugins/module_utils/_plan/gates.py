@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import InvalidOption
-from .._model import NO_CONDITION, Condition, Outcome, RolloutVerdict, format_time, read_moment
+from .._model import NO_CONDITION, Condition, Judgement, Outcome, RolloutVerdict, format_time, read_moment
 from .._node_model import BudgetFacts, NodeFacts, PoolFacts
 from .nodes import NodeRequest, find_room
 
@@ -117,12 +117,9 @@ class GateFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateVerdict:
+class GateVerdict(Judgement):
     """A judgement of all gates. ``notes`` are what people should know and what stops nothing, by what they are about."""
 
-    outcome: Outcome
-    reason: str
-    message: str
     notes: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .._errors import InvalidOption, Refused
-from .._model import Outcome, format_time, read_moment
+from .._model import Judgement, Outcome, format_time, read_moment
 from .._node_model import NodeFacts, NodePod
 from .nodes import NodeRequest
 
@@ -123,12 +123,9 @@ def find_complaint(exit_status: int, output: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubeletVerdict:
-    """Whether a kubelet is back, why in a word and in words for people, and when the one that answers started."""
+class KubeletVerdict(Judgement):
+    """Whether a kubelet is back, and when the one that answers started."""
 
-    outcome: Outcome
-    reason: str
-    message: str
     started_at: datetime | None = None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._model import MANAGED_BY, Outcome
+from .._model import MANAGED_BY, Judgement, Outcome
 from .._node_model import COMMAND_LABELS
 from .permissions import RESTART_NAMESPACE, SCC_ROLE
 
@@ -119,11 +119,9 @@ def build_command_pod(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommandVerdict:
-    """Whether a pod's command has ended, in words for people, and with which exit status, for DONE."""
+class CommandVerdict(Judgement):
+    """Whether a pod's command has ended, and with which exit status, for DONE."""
 
-    outcome: Outcome
-    message: str
     exit_status: int = 0
 
 
