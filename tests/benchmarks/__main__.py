@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures side by side, in one run on one machine: python -m tests.benchmarks [lab|tasks|waits|nodes|batches|pods|many-pods]...
+"""Figures side by side, in one run on one machine: python -m tests.benchmarks [PART]...
 
 They are printed, never asserted.
 """
@@ -50,6 +50,20 @@ POD_WAYS = {
 }
 #: How much longer than the limit a renewal at no pace may take.
 AIM_OF_LIMIT = 1.25
+#: Pods for the audit, and how often each looks at them in turn with the other.
+FEW_HOLDERS, MANY_HOLDERS = 10_000, 50_000
+HOLDER_ROUNDS = 3
+HOLDER_WAYS = {
+    "judge": "token_holders_info by the specifications",
+    "kubectl": "kubectl get pods -A -o json",
+}
+AIM_OF_KUBECTL = 1.5
+AIM_MEGABYTES = 200
+#: A log of so many MB, and a long one to see whether the memory grows.
+LOG_SIZES = 200, 1000
+AIM_LOG_RATE = 50
+#: API servers and kubelets that only read need one control-plane node.
+ONE_MASTER = {"LAB_MASTERS": "1"}
 ENVIRONMENT = {
     **os.environ,
     "LAB_NAME": "bench",
@@ -83,9 +97,9 @@ def running_lab(**settings: str) -> Iterator[str]:
     """A lab that is up, by its kubeconfig's path."""
     lab("up", **settings)
     try:
-        yield lab("kubeconfig").strip()
+        yield lab("kubeconfig", **settings).strip()
     finally:
-        lab("down")
+        lab("down", **settings)
 
 
 def measure_lab() -> None:
@@ -236,6 +250,44 @@ def print_pods(load: tuple[int, int, int], ways: list[str]) -> None:
     print(f"aim: at most x{AIM_OF_LIMIT:g} with pace: none, and one by one faster than the loop as written")
 
 
+def measure_holders() -> None:
+    """Print how long the audit of many pods takes beside kubectl's reading of them."""
+    print_holders(FEW_HOLDERS)
+
+
+def measure_many_holders() -> None:
+    """Print the same of five times as many; they take minutes to make."""
+    print_holders(MANY_HOLDERS)
+
+
+def print_holders(pods: int) -> None:
+    with running_lab(**ONE_MASTER):
+        run_program("audit_load.py", "make", pods, **ONE_MASTER)
+        rounds = [
+            {way: run_program("audit_load.py", way, **ONE_MASTER) for way in HOLDER_WAYS}
+            for _round in range(HOLDER_ROUNDS)
+        ]
+    print(f"{pods} pods on simulated nodes, {rounds[0]['judge']['pods']} of them judged")
+    kubectl = statistics.median(r["kubectl"]["seconds"] for r in rounds)
+    for way, name in HOLDER_WAYS.items():
+        seconds, processor = (statistics.median(r[way][key] for r in rounds) for key in ("seconds", "processor"))
+        memory = max(r[way]["megabytes"] for r in rounds)
+        print(f"{name:<52} {seconds:8.2f} s, x{seconds / kubectl:.2f}, {processor:.2f} s of processor, {memory:.0f} MB")
+    print(f"aim: at most x{AIM_OF_KUBECTL:g}, and {AIM_MEGABYTES} MB for {MANY_HOLDERS} pods")
+
+
+def measure_logs() -> None:
+    """Print how fast the audit reads and judges a kube-apiserver's audit log."""
+    with running_lab(**ONE_MASTER):
+        for size in LOG_SIZES:
+            found = run_program("log_load.py", size, **ONE_MASTER)
+            read, seconds, processor = found["read"], found["seconds"], found["processor"]
+            name = f"{read:.0f} MB of an audit log, {found['tokens']} tokens in use"
+            rates = f"{read / seconds:8.0f} MB/s, {read / processor:.0f} MB per second of processor"
+            print(f"{name:<52} {rates}, {found['megabytes']:.0f} MB of memory")
+    print(f"aim: at least {AIM_LOG_RATE} MB/s on one core, in constant memory")
+
+
 PARTS = {
     "lab": measure_lab,
     "tasks": measure_tasks,
@@ -244,11 +296,16 @@ PARTS = {
     "batches": measure_batches,
     "pods": measure_pods,
     "many-pods": measure_many_pods,
+    "holders": measure_holders,
+    "many-holders": measure_many_holders,
+    "logs": measure_logs,
 }
 
 
 def main() -> int:
     wanted = sys.argv[1:] or list(PARTS)
+    if unknown := [part for part in wanted if part not in PARTS]:
+        raise SystemExit(f"There is no part {', '.join(unknown)}; there are {', '.join(PARTS)}.")
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, medians")
     for part in wanted:
         PARTS[part]()

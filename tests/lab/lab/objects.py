@@ -16,6 +16,8 @@ Object = dict[str, Any]
 
 VERSION = "4.21.0"
 CLUSTER_ID = "b0a7d70c-0000-4000-8000-000000000001"
+MACHINE_CONFIG = "openshift-machine-config-operator"
+SCC_ROLE = "system:openshift:scc:privileged"
 NAMESPACES = (
     "openshift-apiserver",
     "openshift-authentication",
@@ -28,7 +30,7 @@ NAMESPACES = (
     "openshift-kube-apiserver-operator",
     "openshift-kube-controller-manager",
     "openshift-kube-scheduler",
-    "openshift-machine-config-operator",
+    MACHINE_CONFIG,
     "openshift-monitoring",
 )
 _OPERATORS = (
@@ -164,8 +166,8 @@ def openshift(settings: Settings) -> list[Initial]:
             "/apis/operator.openshift.io/v1/etcds",
             _resource("operator.openshift.io/v1", "Etcd", "cluster", {"managementState": "Managed"}),
         ),
-        _machine_config_daemon(),
         *_security_context_constraints(),
+        _machine_config_daemon(),
     ]
 
 
@@ -197,12 +199,12 @@ def _machine_config_daemon() -> Initial:
         "updateStrategy": {"rollingUpdate": {"maxUnavailable": "10%"}},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    collection = "/apis/apps/v1/namespaces/openshift-machine-config-operator/daemonsets"
+    collection = f"/apis/apps/v1/namespaces/{MACHINE_CONFIG}/daemonsets"
     return Initial(collection, _resource("apps/v1", "DaemonSet", "machine-config-daemon", spec))
 
 
 def _security_context_constraints() -> list[Initial]:
-    """The privileged one, and the role that grants it. The lab has OpenShift's objects, not its admission."""
+    """The privileged one, the role that grants it, and who has that; `_privileged_pods` holds pods to it."""
     anything: Object = {"type": "RunAsAny"}
     privileged = {
         "apiVersion": "security.openshift.io/v1",
@@ -238,12 +240,75 @@ def _security_context_constraints() -> list[Initial]:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
-        "metadata": {"name": "system:openshift:scc:privileged"},
+        "metadata": {"name": SCC_ROLE},
         "rules": [rule],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "privileged"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": SCC_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": MACHINE_CONFIG}],
     }
     return [
         Initial("/apis/security.openshift.io/v1/securitycontextconstraints", privileged),
         Initial("/apis/rbac.authorization.k8s.io/v1/clusterroles", role),
+        Initial(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{MACHINE_CONFIG}/rolebindings", binding),
+        *_privileged_pods(privileged["groups"]),
+    ]
+
+
+def _privileged_pods(groups: list[str]) -> list[Initial]:
+    """Stands in for OpenShift's admission: what only the privileged SCC allows is for the groups of that SCC, and for whom a
+    role lets use it: the user who makes the pod, or the pod's service account."""
+    is_privileged = " || ".join(
+        (
+            *(f"object.spec.?{field}.orValue(false)" for field in ("hostIPC", "hostNetwork", "hostPID")),
+            "object.spec.?volumes.orValue([]).exists(v, has(v.hostPath))",
+            *(
+                f"object.spec.?{field}.orValue([]).exists(c, c.?securityContext.?privileged.orValue(false))"
+                for field in ("containers", "initContainers")
+            ),
+        )
+    )
+    may_use = (
+        "{}.group('security.openshift.io').resource('securitycontextconstraints').namespace(request.namespace)"
+        ".name('privileged').check('use').allowed()"
+    )
+    is_allowed = " || ".join(
+        (
+            f"request.userInfo.groups.exists(g, g in {groups})",
+            may_use.format("authorizer"),
+            may_use.format(
+                "authorizer.serviceAccount(request.namespace, object.spec.?serviceAccountName.orValue('default'))"
+            ),
+        )
+    )
+    message = (
+        "unable to validate against any security context constraint:"
+        ' [provider "privileged": Forbidden: not usable by user or serviceaccount]'
+    )
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "security-context-constraints"},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [pods]},
+            "matchConditions": [{"name": "privileged", "expression": is_privileged}],
+            "validations": [{"expression": is_allowed, "message": message, "reason": "Forbidden"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "security-context-constraints"},
+        "spec": {"policyName": "security-context-constraints", "validationActions": ["Deny"]},
+    }
+    return [
+        Initial("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", policy),
+        Initial("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", binding),
     ]
 
 

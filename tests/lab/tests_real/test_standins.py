@@ -90,6 +90,31 @@ def test_a_namespace_may_refuse_privileged_pods_and_a_plain_one_does_not(running
         api.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
+def test_a_privileged_pod_needs_the_use_of_the_privileged_scc(running: Lab) -> None:
+    """The controller that makes the pod may not use it, and the pod's own service account only from the binding on."""
+    api, namespace = running.api(), "/api/v1/namespaces/granted"
+    api.create_missing("/api/v1/namespaces", {"metadata": {"name": "granted"}})
+    labels = {"app": "privileged"}
+    pod = _privileged()
+    pod["metadata"] = {"labels": labels}
+    pod["spec"]["nodeSelector"] = {"nowhere": "true"}
+    sets = "/apis/apps/v1/namespaces/granted/replicasets"
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod}
+    api.create_missing(sets, {"metadata": {"name": "privileged"}, "spec": spec})
+
+    def condition() -> str:
+        status = api.get(f"{sets}/privileged").get("status", {})
+        return next((str(c["message"]) for c in status.get("conditions", []) if c["type"] == "ReplicaFailure"), "")
+
+    eventually(lambda: "unable to validate against any security context constraint" in condition())
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:openshift:scc:privileged"}
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": "granted"}
+    bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/granted/rolebindings"
+    api.create_missing(bindings, {"metadata": {"name": "privileged"}, "roleRef": role, "subjects": [account]})
+    eventually(lambda: len(api.items(f"{namespace}/pods")) == 1)
+    api.request("DELETE", namespace)
+
+
 def test_the_machine_config_daemon_is_on_every_node_and_has_a_shell(running: Lab) -> None:
     api = running.api()
     selector = "labelSelector=k8s-app%3Dmachine-config-daemon"
