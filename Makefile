@@ -22,7 +22,7 @@ demo: venv ## the main playbook on a lab, from nothing to the report
 test: venv ## lint, unit, archive, sanity, lab, system, molecule
 	@$(BIN)/python scripts/stages.py
 
-ci: venv ## make test, rollouts with random reaction times, and rotations that are killed (root)
+ci: venv ## make test, rollouts with random reaction times, rotations and restarts that are killed (root)
 	@$(BIN)/python scripts/stages.py lint unit archive sanity random lab system molecule
 
 lint: venv ## ruff, mypy, yamllint, ansible-lint, documentation, changelog
@@ -37,7 +37,7 @@ sanity: venv ## ansible-test sanity
 system: venv ## the collection against a lab (root)
 	@$(BIN)/python scripts/stages.py --keep-going system
 
-slow: venv ## random tests, kills, and what takes whole rollouts and restarts of nodes, hours (root)
+slow: venv ## random tests and kills, and what takes whole rollouts and restarts of nodes, hours (root)
 	@$(BIN)/python scripts/stages.py --keep-going slow random
 
 molecule: venv ## molecule scenarios on a lab (root)

@@ -59,13 +59,11 @@ class Stage:
         return check.stderr.strip() if check.returncode else None
 
 
-#: Rollouts with random reaction times, and rotations that are killed at random moments.
-RANDOM = "tests/system/test_wait_random.py tests/system/test_interruptions.py"
-#: Restarts of nodes that are killed at random moments.
-KILLS = "tests/system/test_node_kills.py"
+#: Rollouts with random reaction times, and rotations and restarts of nodes that are killed at random moments.
+RANDOM = " ".join(f"tests/system/test_{name}.py" for name in ("wait_random", "interruptions", "node_kills"))
 #: Tests that restart nodes, the longest of all.
 NODES = " ".join(f"tests/system/test_node_{name}.py" for name in ("drain", "faults", "restart", "rotation", "traffic"))
-LEAVE_OUT = " ".join(f"--ignore={file}" for file in f"{RANDOM} {KILLS} {NODES}".split())
+LEAVE_OUT = " ".join(f"--ignore={file}" for file in f"{RANDOM} {NODES}".split())
 #: Groups that run only when they are named, as `make ci` and `make slow` do.
 EXTRA = {"random", "slow"}
 STAGES = [
@@ -78,8 +76,7 @@ STAGES = [
     Stage("unit", "unit", "pytest -q tests/unit"),
     Stage("archive", "archive", "python scripts/archive.py --check"),
     Stage("sanity", "sanity", "scripts/sanity", timeout_minutes=20),
-    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=60),
-    Stage("slow", "kills", f"pytest -q -m slow {KILLS}", has_lab=True, timeout_minutes=70),
+    Stage("random", "random", f"pytest -q -m slow {RANDOM}", has_lab=True, timeout_minutes=75),
     Stage("lab", "lab-logic", "pytest -q tests/lab/tests", lane=1, timeout_minutes=10),
     Stage("lab", "lab-operator", "pytest -q tests/lab/tests_operator", lane=1, timeout_minutes=10),
     Stage("lab", "lab-real", "pytest -q tests/lab/tests_real/test_lab.py", lane=1, has_lab=True, timeout_minutes=45),

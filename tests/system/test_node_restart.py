@@ -4,9 +4,16 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import (
+    NAMESPACES,
+    permissions_for,
+    run_permissions,
+)
 from interruptions import now, play
 from node_audit import find_writes
 from node_runs import Members, as_role, boot_ids, busiest, check, plan, read_record, restart, set_cordon
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 def test_a_worker_restarts_as_check_mode_had_planned_without_changing_anything(whole):
@@ -54,3 +61,27 @@ def test_all_nodes_restart_one_after_the_other_and_the_api_stays(whole):
     ]
     assert read_record(whole) is None
     run.log.unlink()
+
+
+@pytest.mark.slow
+def test_whoever_may_read_all_and_do_what_is_asked_for_restarts_a_node(whole):
+    """What preflight asks for is enough: also for the restart pod, which needs the use of an SCC that the run itself grants."""
+    name, since, before = "node-restarter", now(), boot_ids(whole)
+    wanted = (*permissions_for(["node_restart"]), *run_permissions("bound-tokens"), NAMESPACES)
+    rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
+    for permission in (p.instead or p for p in wanted):
+        resource = permission.resource + (f"/{permission.subresource}" if permission.subresource else "")
+        rule = {"apiGroups": [permission.group], "resources": [resource], "verbs": [permission.verb]}
+        rules.append(rule | ({"resourceNames": [permission.name]} if permission.name else {}))
+    whole.api.apply(f"{RBAC}/clusterroles/{name}", rbac("ClusterRole", name, rules=rules))
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
+    binding = rbac("ClusterRoleBinding", name, roleRef=role, subjects=[user])
+    whole.api.apply(f"{RBAC}/clusterrolebindings/{name}", binding)
+    result = restart(whole, "worker-0", impersonate_user=name)
+    assert [n["outcome"] for n in result["nodes"]] == ["done"], result
+    check(whole, since, before, ["worker-0"], plan(whole))
+
+
+def rbac(kind, name, **more):
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": name}, **more}
