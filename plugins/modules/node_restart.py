@@ -77,7 +77,7 @@ options:
     type: str
   canary:
     description:
-      - Whether the first node goes alone.
+      - Whether the first node goes alone. When it fails no other is begun, whatever O(max_failures) says.
     type: bool
     default: false
   canary_pause:

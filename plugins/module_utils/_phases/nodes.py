@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from .._client.cluster import Cluster
@@ -91,7 +92,7 @@ class NodeRun:
         plan = retry(self.make_plan, clock=self.clock)
         if check_mode:
             plan = replace(plan, findings=[*self._find_obstacles(plan), *plan.findings])
-            return {**self._result(plan), "changed": bool(plan.batches) or plan.is_left_over}
+            return {**self._result(plan), "changed": self._has_work(plan)}
         if not plan.batches and not plan.is_continued:
             return self._result(plan)
         retry(lambda: self._require_permissions(plan), clock=self.clock)
@@ -114,6 +115,12 @@ class NodeRun:
                 remove_namespace(self.cluster)
             raise
         return self._result(plan)
+
+    def _has_work(self, plan: NodePlan) -> bool:
+        """Return whether the plan would change anything: to a node that is empty for others to restart, nothing is done."""
+        if self.way is Way.DRAIN:
+            return not plan.away.issuperset(chain.from_iterable(plan.batches))
+        return bool(plan.batches) or plan.is_left_over
 
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
@@ -384,13 +391,15 @@ class NodeRun:
         self.say(f"{done} of {len(record.nodes)} node(s) done, about {format_seconds(left)} to go; next: {names}")
 
     def _stop_when_failed(self, record: NodeRecord, *, is_last: bool) -> None:
-        """Raise WaitFailed when more nodes have failed than may, or nothing is left to do after one has.
+        """Raise WaitFailed when more nodes have failed than may, the canary has, or nothing is left to do after one has.
 
         A task that only empties nodes, or puts them back, is not the last one.
         """
-        failed = sum(p.step is Step.FAILED for p in record.nodes.values())
+        steps = [p.step for p in record.nodes.values()]
+        failed = steps.count(Step.FAILED)
+        is_canary = self.request.has_canary and Step.DONE not in steps
         is_end = is_last and self.way is Way.RESTART
-        if failed and (failed > self.request.max_failures or is_end):
+        if failed and (failed > self.request.max_failures or is_canary or is_end):
             words = "Mend them and run it again: it goes on where it stopped."
             raise WaitFailed(f"{_describe_failed(record)} {words}")
 

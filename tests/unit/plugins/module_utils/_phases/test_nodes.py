@@ -560,7 +560,9 @@ def test_a_node_is_emptied_restarted_by_other_means_and_put_back():
     cluster = Cluster("w0", "w1")
     assert run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
     assert cordoned(cluster) == {"w0"}
-    assert not run(cluster, names=("w0",), way=Way.DRAIN)["changed"]
+    assert [run(cluster, names=("w0",), way=Way.DRAIN, check_mode=mode)["changed"] for mode in (True, False)] == [
+        False
+    ] * 2
     with pytest.raises(WaitFailed, match=r"w0: after 10 s: it has not restarted: the boot ID is still boot-2\."):
         run(cluster, names=("w0",), way=Way.RETURN, restart_timeout=10)
     assert cordoned(cluster) == {"w0"}
@@ -902,6 +904,20 @@ def test_the_others_wait_for_the_pause_after_the_canary():
     assert 600 <= cordons(cluster)["w1"] - returns(cluster)["w0"] <= 606
     assert [line[:13] for line in said if "paus" in line] == ["pausing for 9"]
     assert cluster.now - returns(cluster)["w1"] < 100  # and no other pause
+
+
+def test_no_other_node_is_begun_when_the_canary_fails_until_another_one_has_gone_well():
+    cluster, limits = Cluster("w0", "w1", "w2", "w3"), {**CANARY, **FAILING, "canary_pause": 0}
+    cluster.broken.add("w0")
+    with pytest.raises(
+        WaitFailed, match=r"^1 node\(s\) failed: w0: .* 3 node\(s\) were not begun\. Mend them and run it again"
+    ):
+        run(cluster, **limits)
+    assert cluster.restarts == {}
+    cluster.broken = {"w2"}
+    with pytest.raises(WaitFailed, match=r"^1 node\(s\) failed: w2: "):
+        run(cluster, **limits)
+    assert cluster.restarts == {"w0": 1, "w1": 1, "w3": 1}
 
 
 @pytest.mark.parametrize("seconds", [100, 1000], ids=["within the pause", "after it"])
