@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from .._client.cluster import Cluster
 from .._clock import Clock
@@ -66,7 +67,12 @@ class Drainer:
         not_now = {uid for uid, refusal in self.refusals.items() if refusal.until > now}
         chosen = choose_next(facts, pods, owners, self.ready_before, not_now)
         self.held = frozenset(f.uid for f in facts) - {p.uid for p in chosen} - not_now
-        return any(side_by_side([partial(self._send, pod) for pod in chosen]))
+        sent = side_by_side([partial(self._send_in_turn, pods) for pods in _group(chosen)])
+        return any(chain.from_iterable(sent))
+
+    def _send_in_turn(self, pods: Sequence[PodFacts]) -> list[bool]:
+        """Send pods away one after the other; return for each whether the server has let it go."""
+        return [self._send(pod) for pod in pods]
 
     def _read_surroundings(self, targets: Sequence[PodFacts]) -> tuple[list[PodFacts], Mapping[str, OwnerFacts]]:
         """Return the targets with all pods that their owners have elsewhere, and those owners."""
@@ -116,3 +122,12 @@ class Drainer:
     def describe(self, left: Sequence[NodePod]) -> str:
         """Return what a node waits for, for people."""
         return describe_left(left, {uid: r.words for uid, r in self.refusals.items()}, self.held)
+
+
+def _group(pods: Sequence[PodFacts]) -> list[list[PodFacts]]:
+    """Return the pods by their owners. Of two evictions at once that one budget covers, which is mostly one owner's, the API
+    server lets one wait for half a second (the registry's EvictionsRetry)."""
+    found: dict[str, list[PodFacts]] = {}
+    for pod in pods:
+        found.setdefault(pod.owner.uid if pod.owner else pod.uid, []).append(pod)
+    return list(found.values())

@@ -378,20 +378,28 @@ def test_a_node_is_not_gone_because_a_label_by_which_it_was_found_has_changed():
     assert cluster.restarts == {"w0": 1, "w1": 1, "w2": 1}
 
 
-def test_pods_of_a_node_are_evicted_side_by_side():
-    cluster, together = Cluster("w0", "w1"), threading.Barrier(2, timeout=10)
-    for number in range(2):
+def test_pods_of_a_node_are_evicted_side_by_side_but_for_those_of_one_owner():
+    """One budget covers these, and the server would make one of two wait."""
+    cluster, under_way, most = Cluster("w0", "w1"), Counter(), Counter()
+    together = threading.Barrier(2, timeout=10)
+    for number in range(4):
         cluster.add_pod(f"web-{number}", "w0", kind="ReplicaSet", is_ready=False)  # these may go at once
+        cluster.objects["Pod"]["shop", f"web-{number}"]["metadata"]["ownerReferences"][0]["uid"] = f"owner-{number // 2}"
     del cluster.objects["Pod"]["shop", "web-w0"]
     evict = cluster.evict
 
     def meet(name, *arguments, **options):
+        owner = int(name[-1]) // 2
+        under_way[owner] += 1
+        most[owner] = max(most[owner], under_way[owner])
         together.wait()
         evict(name, *arguments, **options)
+        under_way[owner] -= 1
 
     cluster.evict = meet
     run(cluster, names=("w0",))
     assert cluster.restarts == {"w0": 1}
+    assert most == {0: 1, 1: 1}
 
 
 def test_check_mode_changes_nothing_and_shows_the_same_batches():
