@@ -348,6 +348,12 @@ class PodFacts:
     reason_to_stay: str = ""
 
     @property
+    def turn(self) -> str:
+        """What pods share that must not be evicted at the same moment, being one owner's: one budget covers them if any does, and
+        of concurrent evictions of one budget the API server lets all but one wait for half a second (its EvictionsRetry)."""
+        return self.owner.uid if self.owner else self.uid
+
+    @property
     def held_by(self) -> list[str]:
         """The finalizers that nobody takes away by himself when the pod has ended."""
         return [f for f in self.finalizers if f != _JOB_FINALIZER]

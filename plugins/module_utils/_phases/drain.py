@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 
 from .._client.cluster import Cluster
 from .._clock import Clock
@@ -16,7 +15,7 @@ from .._errors import ApiError
 from .._facts import read_owners, read_pods
 from .._model import OwnerFacts, PodFacts
 from .._node_model import NodePod
-from .._parallel import side_by_side
+from .._parallel import in_turns, side_by_side
 from .._plan.drain import DrainOptions, describe_left, needs_pace
 from .._plan.pods import awaited_owners, choose_next, find_whole, raise_baseline
 from .renewal import POD_STATUSES
@@ -67,12 +66,7 @@ class Drainer:
         not_now = {uid for uid, refusal in self.refusals.items() if refusal.until > now}
         chosen = choose_next(facts, pods, owners, self.ready_before, not_now)
         self.held = frozenset(f.uid for f in facts) - {p.uid for p in chosen} - not_now
-        sent = side_by_side([partial(self._send_in_turn, pods) for pods in _group(chosen)])
-        return any(chain.from_iterable(sent))
-
-    def _send_in_turn(self, pods: Sequence[PodFacts]) -> list[bool]:
-        """Send pods away one after the other; return for each whether the server has let it go."""
-        return [self._send(pod) for pod in pods]
+        return any(in_turns((pod.turn, partial(self._send, pod)) for pod in chosen))
 
     def _read_surroundings(self, targets: Sequence[PodFacts]) -> tuple[list[PodFacts], Mapping[str, OwnerFacts]]:
         """Return the targets with all pods that their owners have elsewhere, and those owners."""
@@ -122,12 +116,3 @@ class Drainer:
     def describe(self, left: Sequence[NodePod]) -> str:
         """Return what a node waits for, for people."""
         return describe_left(left, {uid: r.words for uid, r in self.refusals.items()}, self.held)
-
-
-def _group(pods: Sequence[PodFacts]) -> list[list[PodFacts]]:
-    """Return the pods by their owners. Of two evictions at once that one budget covers, which is mostly one owner's, the API
-    server lets one wait for half a second (the registry's EvictionsRetry)."""
-    found: dict[str, list[PodFacts]] = {}
-    for pod in pods:
-        found.setdefault(pod.owner.uid if pod.owner else pod.uid, []).append(pod)
-    return list(found.values())

@@ -71,10 +71,11 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """Something to do, and how many Ready pods it ``takes`` down."""
+    """Something to do, how many Ready pods it ``takes`` down, and which ``turn`` it is done in (see in_turns)."""
 
     do: Callable[[], None]
     takes: int
+    turn: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,9 +220,10 @@ class Renewal:
         if self.request.keeps_pace:
             chosen = choose_bare(chosen, self.plan.targets, self.pods, self.owners, self.ready_before)
         rollouts = [
-            Deed(do=partial(self.restart, k), takes=self.owners[k.uid].allowance) for k in self.choose_rollouts()
+            Deed(do=partial(self.restart, k), takes=self.owners[k.uid].allowance, turn=k.uid)
+            for k in self.choose_rollouts()
         ]
-        return rollouts + [Deed(do=partial(self.send, p), takes=1 if p.is_ready else 0) for p in chosen]
+        return rollouts + [Deed(do=partial(self.send, p), takes=1 if p.is_ready else 0, turn=p.turn) for p in chosen]
 
     def choose_rollouts(self) -> list[Owner]:
         """Return the owners whose rollout is to be asked for now: those that have old pods left."""

@@ -12,9 +12,9 @@ from .._clock import Clock, WaitOptions, poll
 from .._errors import ApiError, WaitTimedOut
 from .._facts import read_degraded
 from .._model import Condition, Judgement, Outcome
-from .._parallel import side_by_side
+from .._parallel import in_turns, side_by_side
 from .._plan.pods import RenewalRequest, describe_degraded, is_platform, name_namespaces
-from .renewal import Renewal
+from .renewal import Deed, Renewal
 from .rollout import pause_for_rollout
 
 #: Seconds between a change and the next look, for each namespace that is looked at: one change seldom comes alone.
@@ -105,21 +105,21 @@ class Wave:
             deeds = self.look_and_choose()
         if any(is_platform(r.name) and r.judge().outcome is Outcome.DONE for r in self.active):
             self.degraded = describe_degraded(self.degraded_before, read_degraded(self.cluster))
-        side_by_side(deeds)
+        in_turns((deed.turn, deed.do) for deed in deeds)
 
-    def look_and_choose(self) -> list[Callable[[], None]]:
+    def look_and_choose(self) -> list[Deed]:
         side_by_side([renewal.look for renewal in self.active])
         side_by_side([renewal.mend for renewal in self.active])
         found = [(renewal, deed) for renewal in self.active for deed in renewal.choose()]
         limit = self.request.max_pods
         if limit is None:
-            return [deed.do for _renewal, deed in found]
+            return [deed for _renewal, deed in found]
         downs = {renewal.name: renewal.down for renewal in self.active}
         down, deeds = sum(downs.values()), []
         for renewal, deed in found:
             # what takes more at once than may ever be down has its turn when nothing else is
             if not deed.takes or down + deed.takes <= limit or not down:
-                deeds.append(deed.do)
+                deeds.append(deed)
                 down += deed.takes
             elif not downs[renewal.name]:
                 renewal.prolong()  # it does not stand still, it waits for the others

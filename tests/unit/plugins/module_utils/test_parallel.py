@@ -2,9 +2,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import MAX_PARALLEL, side_by_side
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import (
+    MAX_PARALLEL,
+    in_turns,
+    side_by_side,
+)
 
 
 def test_results_come_in_order_from_deeds_that_go_side_by_side():
@@ -37,3 +42,15 @@ def test_the_first_error_is_raised_when_those_under_way_have_ended():
 def test_one_deed_alone_is_done_where_it_is_asked_for():
     assert side_by_side([threading.current_thread]) == [threading.current_thread()]
     assert side_by_side([]) == []
+
+
+def test_deeds_of_one_turn_are_done_one_after_the_other_beside_those_of_another():
+    together, done = threading.Barrier(2, timeout=10), []
+
+    def work(turn, number):
+        together.wait()
+        done.append((turn, number))
+        return number
+
+    assert sorted(in_turns((turn, partial(work, turn, n)) for turn in "ab" for n in range(3))) == [0, 0, 1, 1, 2, 2]
+    assert [n for turn, n in done if turn == "a"] == [n for turn, n in done if turn == "b"] == [0, 1, 2]

@@ -384,7 +384,9 @@ def test_pods_of_a_node_are_evicted_side_by_side_but_for_those_of_one_owner():
     together = threading.Barrier(2, timeout=10)
     for number in range(4):
         cluster.add_pod(f"web-{number}", "w0", kind="ReplicaSet", is_ready=False)  # these may go at once
-        cluster.objects["Pod"]["shop", f"web-{number}"]["metadata"]["ownerReferences"][0]["uid"] = f"owner-{number // 2}"
+        cluster.objects["Pod"]["shop", f"web-{number}"]["metadata"]["ownerReferences"][0]["uid"] = (
+            f"owner-{number // 2}"
+        )
     del cluster.objects["Pod"]["shop", "web-w0"]
     evict = cluster.evict
 
