@@ -24,7 +24,9 @@ description:
     probed it, and gets no new connections through its Services meanwhile. That is why the next kubelet waits for all of them.
   - The run ends at the first kubelet that does not come back; no other one is touched after it.
   - Workers go first, pool by pool and zone by zone, then the control plane.
-  - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the nodes is not Ready.
+  - Refuses to do anything while a rollout of the kube-apiservers runs, the cluster is being updated or the machine-config
+    operator is at work, and where one of the nodes is not Ready. What others begin in the middle of a run is waited for before
+    the next kubelet, for up to O(gate_timeout).
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._attributes
@@ -72,6 +74,21 @@ options:
       - Whether to refuse while a rollout of the kube-apiservers runs. With V(false), rollouts are not looked at.
     type: bool
     default: true
+  gate_timeout:
+    description:
+      - Seconds in which what others do must have ended before a kubelet is restarted.
+    type: int
+    default: 1800
+  skip_gates:
+    description:
+      - What others do that is not looked at before each kubelet.
+      - V(pools) - no pool is degraded, and no node is being updated by the machine-config operator.
+      - V(update) - the cluster is not being updated.
+      - V(rollout) - no rollout of the kube-apiservers runs; at the start O(require_rollout) asks for that.
+    type: list
+    elements: str
+    choices: [pools, update, rollout]
+    default: []
   image:
     description:
       - The image of the pods that restart the kubelets; it must be on every node and contain C(chroot).
@@ -150,6 +167,19 @@ kubelets:
       type: str
       sample: >-
         Waiting for the kubelet of worker-0 to be back did not end within 300 s; last seen: it does not answer
+findings:
+  description:
+    - What would be refused before the first kubelet, such as missing permissions. Empty but in check mode, since a run fails
+      with it.
+  returned: success, and on failure once the plan was made
+  type: list
+  elements: dict
+  sample:
+    - node: ""
+      check: Permissions
+      message: "No kubelet was restarted: you are not allowed to get nodes/proxy; ask a cluster administrator for this."
+      option: null
+      blocking: true
 summary:
   description: How many kubelets are V(planned), V(left), V(restarted) and V(failed).
   returned: success, and on failure once the plan was made
@@ -161,14 +191,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._module import RUN_ARG_SPEC, Context, make_run_id, run_module
+from ..module_utils._phases.gates import Gatekeeper
 from ..module_utils._phases.kubelets import KubeletRun
+from ..module_utils._plan.gates import GATE_TIMEOUT, OF_OTHERS
 from ..module_utils._plan.kubelets import read_kubelet_request
 
 
 def body(context: Context) -> dict[str, Any]:
+    request = read_kubelet_request(context.params)
+    keeper = Gatekeeper(
+        cluster=context.cluster,
+        request=request.gates,
+        node_request=request.nodes,
+        clock=context.clock,
+        say=context.progress,
+        warn=context.warn,
+        refusal="No kubelet was restarted",
+    )
     run = KubeletRun(
         cluster=context.cluster,
-        request=read_kubelet_request(context.params),
+        request=request,
+        keeper=keeper,
         clock=context.clock,
         acquire=lambda: context.acquire(context.params["run_id"] or make_run_id()),
         options=context.wait_options(),
@@ -192,6 +235,8 @@ def main() -> None:
             "pools": {"type": "list", "elements": "str", "default": []},
             "started_before": {"type": "str"},
             "require_rollout": {"type": "bool", "default": True},
+            "gate_timeout": {"type": "int", "default": GATE_TIMEOUT},
+            "skip_gates": {"type": "list", "elements": "str", "default": [], "choices": list(OF_OTHERS)},
             "image": {"type": "str"},
             "wait_timeout": {"type": "int", "default": 300},
             "wait_sleep": {"type": "int", "default": 2},

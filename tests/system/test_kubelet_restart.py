@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -18,6 +21,8 @@ pytestmark = pytest.mark.slow
 
 NAMESPACE = "kubelets"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+POOL = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker"
+CONFIGS = [f"machineconfiguration.openshift.io/{which}Config" for which in ("current", "desired")]
 WHOLE = {"name": "tokens", "mountPath": "/tokens"}
 #: Where each pod's program finds its token, on which node it is, and for how many seconds the token lives.
 PATHS = {
@@ -104,6 +109,8 @@ def test_every_file_is_rewritten_and_no_container_is_touched(lab, rotated):
     former, issuer = rotated
     assert {read_issuer(lab, name) for name in PATHS} == {former}
     before, nodes = snapshot(lab), [node.name for node in lab.settings.nodes]
+    plan, _kubelets = restart(lab, check_mode=True)
+    assert (plan["summary"]["planned"], plan["findings"]) == (len(nodes), [])
     result, kubelets = restart(lab)
     assert not result.get("failed"), result
     assert result["summary"] == {"planned": 0, "left": 0, "restarted": len(nodes), "failed": 0}
@@ -164,6 +171,25 @@ def test_a_kubelet_that_does_not_come_back_ends_the_run_and_the_next_one_goes_on
         "worker-1": "left",  # it was started anew when the node was mended
         "master-0": "restarted",
     }
+
+
+def test_a_pool_update_that_begins_in_the_middle_is_over_before_the_next_kubelet(lab):
+    config = f"rendered-worker-{time.time_ns()}"
+    options = {"nodes": ["worker-0", "master-0"], "require_rollout": False}
+    run = subprocess.Popen(
+        ["ansible", "localhost", "-m", "bound_tokens.openshift.kubelet_restart", "-a", json.dumps(options)],
+        env=lab.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = next((line for line in run.stdout if "worker-0: its kubelet is restarted" in line), "")
+    lab.api.merge(POOL, {"spec": {"configuration": {"name": config}}})
+    output, _nothing = run.communicate(timeout=600)
+    assert (bool(said), run.returncode) == (True, 0), output
+    assert "waiting before master-0: the machine-config operator is at work on node worker-" in output, output
+    workers = [n["metadata"] for n in lab.api.items("/api/v1/nodes") if n["metadata"]["name"].startswith("worker")]
+    assert {n["annotations"][which] for n in workers for which in CONFIGS} == {config}
 
 
 def test_a_node_that_is_not_ready_is_refused_before_anything_is_done(lab):

@@ -42,6 +42,8 @@ class Gatekeeper:
     clock: Clock
     say: Callable[[str], None]
     warn: Callable[[str], None]
+    #: What has not happened where the run may not begin, for people.
+    refusal: str = "No node was touched"
     #: The ClusterOperators that have not been at rest since the start, and the budgets that were satisfied at any time since.
     unwell: frozenset[str] = frozenset()
     satisfied: frozenset[str] = frozenset()
@@ -61,7 +63,7 @@ class Gatekeeper:
         facts = retry(lambda: self.read(None), clock=self.clock)
         unrest = find_unrest(self.request, facts)
         if unrest and not any(n.mark for n in facts.nodes):
-            raise Refused(f"No node was touched: {_join(unrest, '; ')}.")
+            raise Refused(f"{self.refusal}: {_join(unrest, '; ')}.")
         self.unwell, self.satisfied = frozenset(find_unwell_operators(facts)), find_satisfied(facts)
 
     def wait(self, batch: Sequence[str], own: Collection[str]) -> None:

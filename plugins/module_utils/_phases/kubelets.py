@@ -30,9 +30,11 @@ from .._plan.kubelets import (
     judge_kubelet,
     refuse_unfit,
 )
+from .._plan.node_findings import NodeFinding
 from .._plan.nodes import choose_nodes, find_pool
 from .._plan.permissions import KUBELETS, describe_denied
-from .node_command import NodeCommands, find_image, remove_namespace
+from .gates import Gatekeeper
+from .node_command import NodeCommands, find_image, find_obstacles, remove_namespace
 from .rollout import find_switch
 
 #: Seconds in which systemd must have restarted a kubelet: its own limit is 90 (DefaultTimeoutStartSec).
@@ -47,12 +49,15 @@ class KubeletRun:
 
     cluster: Cluster
     request: KubeletRequest
+    keeper: Gatekeeper
     clock: Clock
     acquire: Callable[[], None]
     options: WaitOptions
     say: Callable[[str], None]
     kubelets: list[Kubelet] = field(default_factory=list)
+    findings: list[NodeFinding] = field(default_factory=list)
     started_before: datetime | None = None
+    has_begun: bool = False
     #: Since when all is well with the kubelet that was restarted last (monotonic).
     well_since: float | None = None
 
@@ -62,10 +67,15 @@ class KubeletRun:
         Raises Refused before the first restart, else a CollectionError with the result so far.
         """
         self.make_plan()
-        if check_mode or not self._count(Fate.PLANNED):
-            return self._result(changed=self._count(Fate.PLANNED) > 0)
-        self._require_permissions()
-        image = self.request.image or retry(lambda: find_image(self.cluster), clock=self.clock)
+        is_needed = self._count(Fate.PLANNED) > 0
+        if check_mode and is_needed:
+            self.findings = find_obstacles(
+                {"Permissions": self._require_permissions, "Image": self._find_image}, self.clock
+            )
+        if check_mode or not is_needed:
+            return self._result(changed=is_needed)
+        retry(self._require_permissions, clock=self.clock)
+        image = retry(self._find_image, clock=self.clock)
         self.acquire()
         self.make_plan()  # what was read before the lease was held may be out of date
         commands = NodeCommands(
@@ -78,12 +88,16 @@ class KubeletRun:
         )
         planned = [k for k in self.kubelets if k.fate is Fate.PLANNED]
         try:
+            if planned:
+                self.keeper.require_quiet()
             for number, kubelet in enumerate(planned, start=1):
+                self.keeper.wait([kubelet.node], own=())
+                self.has_begun = True
                 self.say(f"{kubelet.node}: its kubelet is restarted ({number} of {len(planned)})")
                 self._restart(kubelet, commands)
         except CollectionError as error:
             # A kubelet that was asked to restart may have done so, whether it is back or not.
-            error.progress = self._result(changed=True)
+            error.progress = self._result(changed=self.has_begun)
             raise
         finally:
             remove_namespace(self.cluster)
@@ -114,8 +128,11 @@ class KubeletRun:
             )
         return start
 
+    def _find_image(self) -> str:
+        return self.request.image or find_image(self.cluster)
+
     def _require_permissions(self) -> None:
-        denied = retry(lambda: read_denied(self.cluster, KUBELETS), clock=self.clock)
+        denied = read_denied(self.cluster, KUBELETS)
         if denied:
             raise Refused(f"No kubelet was restarted: {describe_denied(denied)}")
 
@@ -186,5 +203,6 @@ class KubeletRun:
             "changed": changed,
             "started_before": format_time(self.started_before),
             "kubelets": [k.record() for k in self.kubelets],
+            "findings": [f.record() for f in self.findings],
             "summary": {fate.value: self._count(fate) for fate in Fate},
         }

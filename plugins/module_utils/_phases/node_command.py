@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +14,9 @@ from typing import Any
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_if_missing
-from .._errors import ApiError, CollectionError, InvalidOption
+from .._errors import ApiError, CollectionError, InvalidOption, Refused
 from .._model import MANAGED_BY, Judgement, Outcome, pod_facts
+from .._plan.node_findings import NodeFinding
 from .._plan.node_pod import (
     POD_DEADLINE,
     build_command_pod,
@@ -174,3 +175,14 @@ def find_image(cluster: Cluster) -> str:
             "node has and that contains chroot."
         )
     return image
+
+
+def find_obstacles(checks: Mapping[str, Callable[[], object]], clock: Clock) -> list[NodeFinding]:
+    """Return what would be refused before anything is done on a node: by each of ``checks``, which are called, under its name."""
+    found = []
+    for name, check in checks.items():
+        try:
+            retry(check, clock=clock)
+        except (Refused, InvalidOption) as error:
+            found.append(NodeFinding(node="", check=name, message=error.message, is_blocking=True))
+    return found

@@ -13,7 +13,7 @@ from typing import Any
 
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
-from .._errors import ApiError, CollectionError, InvalidOption, Refused, WaitFailed
+from .._errors import ApiError, CollectionError, Refused, WaitFailed
 from .._facts import read_caller, read_denied
 from .._model import Judgement, Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
@@ -35,7 +35,7 @@ from .._plan.story import format_seconds
 from .._run import RecordStore
 from .gates import Gatekeeper
 from .node_batch import BatchRun, Way
-from .node_command import find_image, remove_namespace
+from .node_command import find_image, find_obstacles, remove_namespace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,11 @@ class NodeRun:
         """
         plan = retry(self.make_plan, clock=self.clock)
         if check_mode:
-            plan = replace(plan, findings=[*self._find_obstacles(plan), *plan.findings])
+            permitted, equipped = partial(self._require_permissions, plan), partial(self._find_image, plan)
+            obstacles = (
+                find_obstacles({"Permissions": permitted, "Image": equipped}, self.clock) if plan.batches else []
+            )
+            plan = replace(plan, findings=[*obstacles, *plan.findings])
             return {**self._result(plan), "changed": self._has_work(plan)}
         if not plan.batches and not plan.is_continued:
             return self._result(plan)
@@ -136,16 +140,6 @@ class NodeRun:
             record = replace(record, unwell_operators=unwell, satisfied_budgets=satisfied)
         self._save(record)
         return replace(plan, record=record)
-
-    def _find_obstacles(self, plan: NodePlan) -> list[NodeFinding]:
-        """Return what would be refused before the first cordon, besides the plan's own findings."""
-        found = []
-        for check, look in (("Permissions", self._require_permissions), ("Image", self._find_image)):
-            try:
-                retry(partial(look, plan), clock=self.clock)
-            except (Refused, InvalidOption) as error:
-                found.append(NodeFinding(node="", check=check, message=error.message, is_blocking=True))
-        return found if plan.batches else []
 
     def make_plan(self) -> NodePlan:
         """Return what is to be done now. Raises Refused when the record is of another run that is not finished."""

@@ -313,7 +313,7 @@ def find_unrest(request: GateRequest, facts: GateFacts) -> list[str]:
     look = _Look(request=request, facts=facts)
     ended = _judge_time(request, facts.now)
     found = [ended.message] if ended else []
-    for name in _OF_OTHERS:
+    for name in OF_OTHERS:
         if request.wants(name):
             found += [f"{words} (it is not looked at with {name} in skip_gates)" for words in GATES[name][1](look)]
     return found
@@ -516,6 +516,6 @@ GATES: dict[str, tuple[str, Gate]] = {
     "own": ("GateClosed", _judge_own),
 }
 #: What others are busy with; no run begins meanwhile.
-_OF_OTHERS = ("update", "rollout", "pools")
+OF_OTHERS = ("update", "rollout", "pools")
 #: What the restart of nodes that are cordoned already may endanger.
 _OF_BEGUN = ("rollout", "etcd")

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from .._errors import InvalidOption, Refused
 from .._model import Judgement, Outcome, format_time, read_moment
 from .._node_model import NodeFacts, NodePod
+from .gates import GATE_NAMES, OF_OTHERS, GateRequest
 from .nodes import NodeRequest
 
 #: Restarts the kubelet and prints which invocation of its unit ran before and runs now (systemd.exec, $INVOCATION_ID). A
@@ -46,6 +47,8 @@ class KubeletRequest:
     started_before: datetime | None = None
     requires_rollout: bool = True
     image: str | None = None
+    #: What others must not be busy with before each kubelet.
+    gates: GateRequest = field(default_factory=GateRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,16 @@ def read_kubelet_request(params: Mapping[str, Any]) -> KubeletRequest:
         started_before=read_moment(params["started_before"], "The option started_before"),
         requires_rollout=params["require_rollout"],
         image=params["image"],
+        gates=GateRequest(
+            timeout=params["gate_timeout"],
+            # a kubelet that is back has been well for a while already
+            stable_seconds=0,
+            skip=frozenset(
+                {*GATE_NAMES} - {*OF_OTHERS}
+                | {*params["skip_gates"]}
+                | (set() if params["require_rollout"] else {"rollout"})
+            ),
+        ),
     )
 
 

@@ -6,16 +6,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils import _gate_facts
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
     ApiError,
     CollectionError,
     Refused,
     WaitFailed,
+    WaitTimedOut,
 )
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import Outcome, RolloutVerdict
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import kubelets, rollout
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.gates import Gatekeeper
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.kubelets import KubeletRun
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_command import CommandResult
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import (
+    GATE_NAMES,
+    OF_OTHERS,
+    GateRequest,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.kubelets import KubeletRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
 from clocks import FakeClock
@@ -46,6 +55,7 @@ class Cluster:
         self.ready = dict.fromkeys(names, True)
         self.asked, self.deeds, self.denied, self.lines = [], [], set(), []
         self.commands, self.rollout, self.unready = {}, DONE, set()
+        self.updated, self.is_rolling, self.daemon = set(), False, None
 
     def now(self):
         return START + timedelta(minutes=5, seconds=self.clock.now)
@@ -54,7 +64,12 @@ class Cluster:
         role = "master" if name.startswith("m") else "worker"
         ready = {"type": "Ready", "status": str(self.ready[name]), "lastHeartbeatTime": at(self.now())}
         labels = {f"node-role.kubernetes.io/{role}": ""}
-        return {"metadata": {"name": name, "labels": labels}, "status": {"conditions": [ready]}}
+        update = {"machineconfiguration.openshift.io/state": "Working"} if name in self.updated else {}
+        return {"metadata": {"name": name, "labels": labels, "annotations": update}, "status": {"conditions": [ready]}}
+
+    def judge_rollout(self):
+        outcome = Outcome.WAITING if self.is_rolling else Outcome.DONE
+        return RolloutVerdict(outcome=outcome, reason="NodesBehind", message="1 of 3 run it")
 
     def list_at(self, kind, *, read=lambda o: o, label_selector="", field_selector=""):
         if kind == "Node":
@@ -69,7 +84,7 @@ class Cluster:
         return []
 
     def get(self, kind, name, namespace=None):
-        return self.node(name) if kind == "Node" else None
+        return {"Node": lambda: self.node(name), "DaemonSet": lambda: self.daemon}.get(kind, lambda: None)()
 
     def create(self, kind, body, namespace=None):
         assert kind == "SelfSubjectAccessReview"
@@ -97,7 +112,7 @@ class Cluster:
 
 @pytest.fixture
 def run(monkeypatch):
-    def begin(cluster, *, check_mode=False, timeout=60.0, **more):
+    def begin(cluster, *, check_mode=False, timeout=60.0, image="i", **more):
         class Commands:
             def __init__(self, **options):
                 assert options["image"] == "i"
@@ -113,9 +128,22 @@ def run(monkeypatch):
         monkeypatch.setattr(kubelets, "NodeCommands", Commands)
         monkeypatch.setattr(kubelets, "remove_namespace", lambda cluster: cluster.deeds.append("namespace removed"))
         monkeypatch.setattr(rollout, "look_at_rollout", look)
+        monkeypatch.setattr(_gate_facts, "read_rollout_verdict", lambda cluster: cluster.judge_rollout())
+        gates = GateRequest(timeout=100, stable_seconds=0, skip=frozenset({*GATE_NAMES} - {*OF_OTHERS}))
+        request = KubeletRequest(nodes=NodeRequest(), image=image, gates=gates, **more)
+        keeper = Gatekeeper(
+            cluster=cluster,
+            request=gates,
+            node_request=request.nodes,
+            clock=cluster.clock,
+            say=cluster.lines.append,
+            warn=cluster.lines.append,
+            refusal="No kubelet was restarted",
+        )
         return KubeletRun(
             cluster=cluster,
-            request=KubeletRequest(nodes=NodeRequest(), image="i", **more),
+            request=request,
+            keeper=keeper,
             clock=cluster.clock,
             acquire=lambda: cluster.deeds.append("lease"),
             options=WaitOptions(timeout=timeout, interval=1.0),
@@ -301,6 +329,69 @@ def test_who_may_not_read_metrics_is_told_before_anything_is_done(run):
     ):
         run(cluster)
     assert cluster.deeds == []
+
+
+def test_check_mode_tells_what_would_be_refused(run):
+    cluster = Cluster("w0")
+    assert run(cluster, check_mode=True)["findings"] == []
+    cluster.denied = {"log"}
+    findings = run(cluster, check_mode=True, image=None)["findings"]
+    assert [(f["check"], f["blocking"]) for f in findings] == [("Permissions", True), ("Image", True)]
+    assert findings[0]["message"].startswith("No kubelet was restarted: you are not allowed to get pods/log")
+    assert "no machine-config daemon" in findings[1]["message"]
+    cluster.kubelets["w0"] = START + SECOND
+    assert run(cluster, check_mode=True, image=None)["findings"] == []  # nothing is to be done
+    assert cluster.deeds == []
+
+
+def begin_something(cluster, begin, end):
+    """The first kubelet restarts as it should; meanwhile others ``begin`` something, which they ``end`` half a minute later."""
+
+    def act(node):
+        begin()
+        begun = cluster.clock.now
+        cluster.clock.on_sleep.append(lambda: end() if cluster.clock.now > begun + 30 else None)
+        return cluster.restart(node)
+
+    cluster.commands["w0"] = act
+
+
+@pytest.mark.parametrize("what", ["rollout", "update"])
+def test_what_others_begin_in_the_middle_is_waited_for_before_the_next_kubelet(run, what):
+    cluster = Cluster("w0", "w1")
+    if what == "rollout":
+        begin_something(
+            cluster, lambda: setattr(cluster, "is_rolling", True), lambda: setattr(cluster, "is_rolling", False)
+        )
+        words = "waiting before w1: a rollout of the kube-apiservers is running: 1 of 3 run it"
+    else:
+        begin_something(cluster, lambda: cluster.updated.add("w1"), cluster.updated.clear)
+        words = "waiting before w1: the machine-config operator is at work on node w1: "
+    moments = {}
+    cluster.commands["w1"] = lambda node: moments.update(w1=cluster.clock.now) or cluster.restart(node)
+    assert outcomes(run(cluster)) == dict.fromkeys(["w0", "w1"], "restarted")
+    assert moments["w1"] > 30
+    assert any(line.startswith(words) for line in cluster.lines), cluster.lines
+
+
+def test_what_others_do_not_end_in_time_ends_the_run_before_the_next_kubelet(run):
+    cluster = Cluster("w0", "w1")
+    begin_something(cluster, lambda: cluster.updated.add("w1"), lambda: None)
+    with pytest.raises(WaitTimedOut, match=r"the gates before w1 .*100 s.*at work on node w1") as caught:
+        run(cluster)
+    assert outcomes(caught.value.progress) == {"w0": "restarted", "w1": "planned"}
+    assert cluster.deeds == ["lease", "w0", "namespace removed"]
+
+
+def test_what_others_do_at_the_start_is_refused(run):
+    cluster = Cluster("w0")
+    cluster.updated.add("w0")
+    with pytest.raises(
+        Refused, match=r"^No kubelet was restarted: .* at work on node w0.*with pools in skip_gates\)\.$"
+    ) as caught:
+        run(cluster)
+    assert (caught.value.progress["changed"], outcomes(caught.value.progress)) == (False, {"w0": "planned"})
+    assert cluster.deeds == ["lease", "namespace removed"]
 
 
 def test_a_node_that_is_not_ready_is_refused(run):

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import InvalidOption, Refused
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import PodFacts
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodeFacts, NodePod
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GATE_NAMES
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.kubelets import (
     SCRIPT,
     Kubelet,
@@ -32,6 +33,8 @@ PARAMS = {
     "pools": [],
     "started_before": None,
     "require_rollout": True,
+    "gate_timeout": 1800,
+    "skip_gates": [],
     "image": None,
 }
 
@@ -171,6 +174,19 @@ def test_what_is_asked_for():
     assert (request.nodes.names, request.nodes.roles) == (("a",), ("worker",))
     assert request.started_before == BEFORE.replace(microsecond=0)
     assert read_kubelet_request(PARAMS).started_before is None
+
+
+@pytest.mark.parametrize(
+    ("options", "gates"),
+    [
+        ({}, ["pools", "rollout", "update"]),
+        ({"require_rollout": False}, ["pools", "update"]),
+        ({"skip_gates": ["pools", "rollout"]}, ["update"]),
+    ],
+)
+def test_what_others_must_not_be_busy_with(options, gates):
+    asked = read_kubelet_request({**PARAMS, "gate_timeout": 7, **options}).gates
+    assert ([name for name in GATE_NAMES if asked.wants(name)], asked.timeout) == (gates, 7)
 
 
 @pytest.mark.parametrize(
