@@ -53,6 +53,11 @@ options:
       - A module that is at work is never robbed of its lease; end it first.
     type: bool
     default: false
+  strategy:
+    description:
+      - How the run renews holders of tokens, in the words of whoever runs it. It is kept as it is and returned to whoever goes
+        on. Without it, what the record holds stays.
+    type: dict
   needed_for:
     description:
       - What later tasks of the run will do. What the caller lacks for any of it is told in one list, and the run is not
@@ -134,6 +139,10 @@ run:
       description: When the last API server took over the issuer, by the cluster's clock; null when it is not known.
       type: str
       sample: "2026-11-22T08:02:31Z"
+    strategy:
+      description: How holders of tokens are renewed, as whoever ran it last has said; empty when nobody has.
+      type: dict
+      sample: {"name": "wait", "namespaces": [{"namespaces": ["team-a-*"], "strategy": "workloads"}]}
     nodes:
       description: When each API server took over the issuer, as far as some run has seen it.
       type: list
@@ -185,6 +194,7 @@ def body(context: Context) -> dict[str, Any]:
         new_id=make_run_id(),
         take_over=params["take_over"],
         needed_for=tuple(params["needed_for"]),
+        strategy=params["strategy"],
     )
     return office.begin(request, check_mode=context.check_mode)
 
@@ -202,6 +212,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["begun", "finished", "shown"], "default": "begun"},
             "issuer": {"type": "str"},
             "take_over": {"type": "bool", "default": False},
+            "strategy": {"type": "dict"},
             "needed_for": {"type": "list", "elements": "str", "choices": sorted(NEEDS), "default": []},
         },
         check=check,

@@ -93,9 +93,16 @@ def test_only_what_lasts_is_renewed_and_what_is_waited_for_in_vain_is_told(lab, 
     assert restarts(lab) not in (None, asked_before)
     assert before["shop-agents"] == after["shop-agents"]
 
-    # the same run by another strategy: what is left goes, and nothing twice
-    status, output = rotate(lab, issuer)
+    status, output = rotate(lab, issuer, "--check")
     assert status == 0, output[-3000:]
+    assert "Strategy: wait and others by namespace, as the run" in output
+    assert "Files that the kubelets rewrite, of which" in output
+
+    # the same run by another strategy: what is left goes, and nothing twice
+    status, output = rotate(lab, issuer, rotation_strategy="pods")
+    assert status == 0, output[-3000:]
+    assert "Strategy: pods; the run" in output
+    assert "was begun otherwise, with wait and others by namespace" in output
     last = {n: pods(lab, n) for n in before}
     assert {name for name, _uid in after["tales"] & last["tales"]} == {"keeper"}
     assert last["shop"] == after["shop"]

@@ -45,6 +45,12 @@ def find_used(role):
     return {found for text in texts for found in name.findall(text)} - own
 
 
+def find_hidden(role):
+    """Names of vars/main.yml that a task sets as well, for itself and all that it includes."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((role / "tasks").rglob("*.yml")))
+    return [name for name in read_yaml(role / "vars/main.yml") or {} if re.search(rf"(?<!\w){name}:", text)]
+
+
 def check_role(role):
     specification, readme = read_specification(role), read_readme(role)
     defaults = read_yaml(role / "defaults/main.yml") or {}
@@ -60,6 +66,8 @@ def check_role(role):
             yield f"{name} does not start with the role's name"
     for name in sorted(find_used(role) - specification.keys() - {f"{role.name}_result"}):
         yield f"{name} is used and not declared"
+    for name in find_hidden(role):
+        yield f"{name} is one of vars/main.yml, and a task sets another one of its name"
 
 
 ROLES = sorted(p for p in (ROOT / "roles").iterdir() if p.is_dir())
@@ -81,6 +89,7 @@ FILES = {
         "argument_specs: {main: {options: {x_a: {type: list, default: [1]}, x_b: {type: str}}}}\n"
     ),
     "tasks/main.yml": "- debug: {msg: '{{ x_a + x_b + x_result + __x_c + y.x_d }}'}\n",
+    "vars/main.yml": "__x_c: 1\n",
 }
 
 
@@ -94,6 +103,7 @@ FILES = {
         ("defaults/main.yml", "[1]", "[1, 2]", 1),
         ("meta/argument_specs.yml", "type: list", "type: str", 1),
         ("tasks/main.yml", "x_b", "x_c", 1),
+        ("tasks/main.yml", "- debug", "- vars: {__x_c: 2}\n  debug", 1),
     ],
 )
 def test_a_difference_is_found(tmp_path, file, old, new, count):

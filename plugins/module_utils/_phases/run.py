@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -29,6 +29,8 @@ class RunRequest:
     take_over: bool
     #: What later tasks of the run need, by the keys of permissions.NEEDS.
     needed_for: tuple[str, ...] = ()
+    #: Kept for whoever goes on; None leaves what the record holds.
+    strategy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +101,13 @@ class RunOffice:
         current = self._read_current()
         former = None if current == request.issuer else current
         if found is None or verdict.action == "begin":
-            return RunRecord(run_id=request.run_id or request.new_id, issuer=request.issuer, former_issuer=former)
+            run_id = request.run_id or request.new_id
+            return RunRecord(
+                run_id=run_id, issuer=request.issuer, former_issuer=former, strategy=request.strategy or {}
+            )
         run_id = (request.run_id or request.new_id) if verdict.reason == "TakenOver" else found.run_id
-        return replace(found, run_id=run_id, former_issuer=found.former_issuer or former)
+        strategy = request.strategy or found.strategy
+        return replace(found, run_id=run_id, former_issuer=found.former_issuer or former, strategy=strategy)
 
     def _read_current(self) -> str:
         return retry(lambda: read_wanted_issuer(self.cluster), clock=self.clock)

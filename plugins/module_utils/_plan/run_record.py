@@ -58,6 +58,8 @@ class RunRecord:
     updated_at: str | None = None
     holder: str = ""
     finished_at: str | None = None
+    #: How holders of tokens are renewed, in the words of whoever began the run; empty when nobody said.
+    strategy: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[str, SwitchRecord] = field(default_factory=dict)
     namespaces: Mapping[str, NamespaceRecord] = field(default_factory=dict)
 
@@ -119,7 +121,8 @@ def parse_record(config_map: Mapping[str, Any] | None, where: str) -> RunRecord 
             )
         nodes = {n: SwitchRecord(**s) for n, s in found.pop("nodes").items()}
         namespaces = {n: NamespaceRecord(**p) for n, p in found.pop("namespaces").items()}
-        record = RunRecord(**found, nodes=nodes, namespaces=namespaces)
+        strategy = dict(found.pop("strategy", {}))
+        record = RunRecord(**found, strategy=strategy, nodes=nodes, namespaces=namespaces)
         PHASES.index(record.phase)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise CollectionError(

@@ -89,8 +89,10 @@ def office(cluster):
     return office
 
 
-def request(issuer=B, run_id=None, *, new_id="new", take_over=False, needed_for=()):
-    return RunRequest(issuer=issuer, run_id=run_id, new_id=new_id, take_over=take_over, needed_for=needed_for)
+def request(issuer=B, run_id=None, *, new_id="new", take_over=False, needed_for=(), strategy=None):
+    return RunRequest(
+        issuer=issuer, run_id=run_id, new_id=new_id, take_over=take_over, needed_for=needed_for, strategy=strategy
+    )
 
 
 def resume(cluster, run_id="new"):
@@ -122,6 +124,18 @@ def test_a_rotation_from_its_begin_to_its_end(cluster, office):
     assert (finished["changed"], finished["run"]["phase"]) == (True, "done")
     assert finished["run"]["namespaces"][0]["renewed"] == 3
     assert cluster.acquired == ["new", "new"]
+
+
+def test_the_strategy_stays_until_another_one_is_given_or_another_run_begins(cluster, office):
+    def begin(**more):
+        office.begin(request(**more), check_mode=False)
+        return office.show()["run"]["strategy"]
+
+    mixed = {"name": "wait", "namespaces": [{"namespaces": ["a*"], "strategy": "pods"}]}
+    assert begin(strategy=mixed) == mixed
+    assert begin() == mixed
+    assert begin(strategy={"name": "pods", "namespaces": []})["name"] == "pods"
+    assert begin(issuer=C, take_over=True) == {}
 
 
 def test_check_mode_writes_nothing_and_takes_no_lease(cluster, office):

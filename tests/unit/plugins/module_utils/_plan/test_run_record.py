@@ -104,6 +104,7 @@ def test_a_record_is_read_as_it_was_written():
         ({"unknown": 1}, "damaged"),
         ({"phase": "dreaming"}, "damaged"),
         ({"nodes": None}, "damaged"),
+        ({"strategy": "pods"}, "damaged"),
         ({"namespaces": {"web": {"x": 1}}}, "damaged"),
     ],
 )

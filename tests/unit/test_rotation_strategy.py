@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which strategy a rotation takes: the user's, the one of the run's record, or the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/rotation"
+PODS, WAIT = {"name": "pods", "namespaces": []}, {"name": "wait", "namespaces": []}
+MIXTURE = [{"namespaces": ["team-*"], "strategy": "workloads"}]
+MIXED = {"name": "wait", "namespaces": MIXTURE}
+
+CASES = [
+    ("nothing said", {}, None, PODS, ""),
+    ("given", {"rotation_strategy": "wait"}, None, WAIT, ""),
+    ("recorded", {}, MIXED, MIXED, "Strategy: wait and others by namespace, as the run r1 was begun"),
+    ("an earlier version wrote the record", {}, {}, PODS, ""),
+    ("both the same", {"rotation_strategy": "wait"}, WAIT, WAIT, ""),
+    ("another", {"rotation_strategy": "pods"}, WAIT, PODS, "Strategy: pods; the run r1 was begun otherwise, with wait"),
+    (
+        "no mixture any more",
+        {"rotation_strategy": "wait"},
+        MIXED,
+        WAIT,
+        "Strategy: wait; the run r1 was begun otherwise, with wait and others by namespace",
+    ),
+    (
+        "only a mixture",
+        {"rotation_namespace_strategies": MIXTURE},
+        WAIT,
+        {"name": "pods", "namespaces": MIXTURE},
+        "Strategy: pods and others by namespace; the run r1 was begun otherwise, with wait",
+    ),
+]
+
+
+def choose(given, run):
+    loader = DataLoader()
+    own = loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True)
+    known = {"rotation_issuer": "https://new", "__rotation_shown": {"run": run}, **given}
+    templar = Templar(loader=loader, variables={**own, **known})
+    return [templar.template(own[name]) for name in ("__rotation_choice", "__rotation_strategy_note")]
+
+
+@pytest.mark.parametrize(("name", "given", "recorded", "choice", "note"), CASES, ids=[c[0] for c in CASES])
+def test_which_strategy_counts(name, given, recorded, choice, note):
+    run = None if recorded is None else {"run_id": "r1", "issuer": "https://new", "strategy": recorded}
+    assert choose(given, run) == [choice, note]
+
+
+def test_the_record_of_a_run_to_another_issuer_does_not_count():
+    assert choose({}, {"run_id": "r1", "issuer": "https://old", "strategy": WAIT}) == [PODS, ""]
