@@ -157,3 +157,20 @@ def test_a_renewal_pauses_while_the_second_rollout_runs(lab, former):
     moments = [moment for moment, *_what in evictions]
     assert [m for m in moments if min(looks) < m < ended] == []
     assert moments[-1] > ended
+
+
+def test_the_proof_of_a_rotation_waits_for_a_rollout_that_begins_before_it(lab, former):
+    plan_rotation(lab)
+    run = rotate(lab, issuer := fresh("proof"))
+    assert run.wait_for("TASK [bound_tokens.openshift.rotation : Re-create the pods with projected tokens"), (
+        run.output()
+    )
+    lab.trust_only({"name": issuer})
+    first = run_module("rotation_record", kubeconfig=lab.kubeconfig, state="shown")["run"]["finished_at"]
+    output = run.finish()
+    proof = output.partition("TASK [bound_tokens.openshift.rotation : Prove the renewal")[2]
+    assert "nodes are at revision" in proof.partition("Ask for a new token's issuer")[0], proof[:3000]
+    assert lab.trusted_by_each_server() == [[issuer]] * 3
+    last = run_module("rotation_record", kubeconfig=lab.kubeconfig, state="shown")["run"]
+    assert (last["finished_at"], last["phase"]) == (first, "done")
+    run.log.unlink()
