@@ -49,7 +49,7 @@ def restart_rollout(cluster: Cluster, keeper: Owner, namespace: str, moment: str
 
 
 def create_if_missing(cluster: Cluster, kind: str, body: Mapping[str, Any], namespace: str | None = None) -> None:
-    """Create the object; one of its name that exists already is left as it is."""
+    """Create the object; one of its name that exists already is left as it is, one on its way out is an ApiError (409)."""
     try:
         cluster.create(kind, body, namespace)
     except ApiError as error:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, WaitOptions, poll
+from ._effects import create_if_missing
 from ._errors import ApiError, CollectionError, Refused, WaitFailed
 from ._model import MANAGED_BY, Outcome
 from ._plan.lease import (
@@ -29,7 +30,7 @@ from ._plan.lease import (
     lease_spec,
     watch_lease,
 )
-from ._plan.run_record import NAME, NAMESPACE_LABELS
+from ._plan.run_record import NAME, build_run_namespace
 
 #: A renewal that passes by itself, told in a way that nothing takes for an answer about a pod.
 _TRY_AGAIN = 408
@@ -147,19 +148,11 @@ class RunLock:
             if error.status == 409:
                 return False
             if error.status == 404 and not error.is_missing_api and facts is None:
-                self._create_namespace()
+                create_if_missing(self.cluster, "Namespace", build_run_namespace(self.namespace))
                 return False
             raise
         self.facts, self.renewed_at = lease_facts(found), asked_at
         return True
-
-    def _create_namespace(self) -> None:
-        body = {"metadata": {"name": self.namespace, "labels": NAMESPACE_LABELS}}
-        try:
-            self.cluster.create("Namespace", {"apiVersion": "v1", "kind": "Namespace", **body})
-        except ApiError as error:
-            if error.status != 409:
-                raise
 
     def _renew(self) -> None:
         """Renew, guarded by the version that was ours; what has changed since is looked at."""

@@ -18,7 +18,7 @@ from .._model import KeptPod, PodFacts, pod_facts
 from .._parallel import side_by_side
 from .._plan.bare_pods import LABELS, build_successor, dump_kept, find_objection, name_secret, parse_kept
 from .._plan.projected_token import build_trial, is_objection
-from .._plan.run_record import NAMESPACE_LABELS
+from .._plan.run_record import build_run_namespace
 
 
 def read_kept(cluster: Cluster, namespace: str, *, is_required: bool) -> list[KeptPod]:
@@ -115,10 +115,7 @@ class BarePods:
             return self.cluster.create("Secret", body, self.namespace)
         except ApiError as error:
             if error.status == 404:
-                metadata = {"name": self.namespace, "labels": NAMESPACE_LABELS}
-                create_if_missing(
-                    self.cluster, "Namespace", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-                )
+                create_if_missing(self.cluster, "Namespace", build_run_namespace(self.namespace))
                 return self.cluster.create("Secret", body, self.namespace)
             if error.status != 409:
                 raise

@@ -21,7 +21,6 @@ from .._model import MANAGED_BY, format_time, parse_time
 SCHEMA = 1
 KEY = "record.json"
 NAME = "bound-tokens-run"
-NAMESPACE_LABELS = {**MANAGED_BY, "pod-security.kubernetes.io/enforce": "restricted"}
 
 PHASES = ("planned", "issuer", "rollout", "renewal", "verification", "done")
 
@@ -99,6 +98,12 @@ def validate_run_id(run_id: str) -> str:
             f"The run_id {run_id!r} is not a name; give up to 63 letters, digits, dots, dashes and underscores."
         )
     return run_id
+
+
+def build_run_namespace(name: str) -> dict[str, Any]:
+    """Return the namespace in which runs keep their record, their lease and pods that are away."""
+    labels = {**MANAGED_BY, "pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def dump_record(record: RunRecord) -> dict[str, str]:

@@ -134,6 +134,21 @@ def test_the_namespace_is_made_when_it_is_missing(server, lock):
     assert server.holder() == "r1/me@here/1/n"
 
 
+def test_a_namespace_that_somebody_else_makes_meanwhile_is_as_good(server, lock):
+    server.has_namespace = False
+    server.faults = [None, None, ("after", api_error(409, "AlreadyExists"))]
+    lock("r1").acquire(OPTIONS)
+    assert server.holder() == "r1/me@here/1/n"
+
+
+def test_a_namespace_on_its_way_out_is_told(server, lock):
+    server.has_namespace = False
+    words = 'object is being deleted: namespaces "bound-tokens" already exists'
+    server.faults = [None, None, ApiError(verb="create", target="t", host="h", status=409, words=words)]
+    with pytest.raises(ApiError, match="object is being deleted"):
+        lock("r1").acquire(OPTIONS)
+
+
 def test_another_run_is_refused_with_the_holders_name(clock, lock):
     mine = lock("r1")
     mine.acquire(OPTIONS)
