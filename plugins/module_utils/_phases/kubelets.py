@@ -14,10 +14,11 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, Refused, WaitFailed, WaitTimedOut
 from .._facts import read_denied
-from .._model import Outcome, format_time
+from .._model import format_time
 from .._node_facts import read_kubelet_start, read_machine_pools, read_node, read_node_pods, read_nodes
 from .._node_model import NodeFacts
 from .._parallel import side_by_side
+from .._plan.gates import judge_stability
 from .._plan.kubelets import (
     SCRIPT,
     Fate,
@@ -150,7 +151,7 @@ class KubeletRun:
         try:
             verdict = poll(
                 partial(self._look, kubelet.node, ready_before),
-                lambda seen: self._settle(judge(*seen)),
+                lambda seen: self._judge_stability(judge(*seen)),
                 waiting_for=f"the kubelet of {kubelet.node} to be back",
                 options=self.options,
                 clock=self.clock,
@@ -182,15 +183,9 @@ class KubeletRun:
                 raise
             return found, None, unready
 
-    def _settle(self, verdict: KubeletVerdict) -> KubeletVerdict:
-        """Return WAITING in the place of DONE until that has stood for a while."""
-        now = self.clock.monotonic()
-        if verdict.outcome is not Outcome.DONE:
-            self.well_since = None
-            return verdict
-        self.well_since = now if self.well_since is None else self.well_since
-        is_settled = now - self.well_since >= STABLE_SECONDS
-        return verdict if is_settled else replace(verdict, outcome=Outcome.WAITING)
+    def _judge_stability(self, verdict: KubeletVerdict) -> KubeletVerdict:
+        verdict, self.well_since = judge_stability(verdict, self.well_since, self.clock.monotonic(), STABLE_SECONDS)
+        return verdict
 
     def _note(self, kubelet: Kubelet) -> None:
         self.kubelets = [kubelet if k.node == kubelet.node else k for k in self.kubelets]

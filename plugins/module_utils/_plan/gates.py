@@ -7,15 +7,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .._errors import InvalidOption
 from .._model import NO_CONDITION, Condition, Judgement, Outcome, RolloutVerdict, format_time, read_moment
 from .._node_model import BudgetFacts, NodeFacts, PoolFacts
 from .nodes import NodeRequest, find_room
+
+JudgementT = TypeVar("JudgementT", bound=Judgement)
 
 #: Seconds in which the gates must open, and for which they must stay open.
 GATE_TIMEOUT = 1800
@@ -320,19 +322,19 @@ def find_unrest(request: GateRequest, facts: GateFacts) -> list[str]:
 
 
 def judge_stability(
-    verdict: GateVerdict, open_since: float | None, now: float, seconds: float
-) -> tuple[GateVerdict, float | None]:
-    """Return ``verdict``, but WAITING where the gates are not open for ``seconds`` yet, and since when they are.
+    verdict: JudgementT, since: float | None, now: float, seconds: float
+) -> tuple[JudgementT, float | None]:
+    """Return ``verdict``, but WAITING where it has not been DONE for ``seconds`` yet, and since when it is.
 
-    ``open_since`` is what the last look returned; moments are monotonic.
+    ``since`` is what the last look returned; moments are monotonic.
     """
     if verdict.outcome is not Outcome.DONE:
         return verdict, None
-    since = now if open_since is None else open_since
+    since = now if since is None else since
     if now - since >= seconds:
         return verdict, since
-    message = f"all gates are open, for {now - since:.0f} of {seconds:g} s"
-    return GateVerdict(outcome=Outcome.WAITING, reason="Settling", message=message, notes=verdict.notes), since
+    message = f"{verdict.message}, for {now - since:.0f} of {seconds:g} s"
+    return replace(verdict, outcome=Outcome.WAITING, reason="Settling", message=message), since
 
 
 def find_unwell_operators(facts: GateFacts) -> dict[str, str]:

@@ -183,5 +183,5 @@ def judge_kubelet(
             f"it has restarted, and not Ready again yet are {', '.join(unready[:3])}{more}",
         )
     else:
-        outcome, reason, message = Outcome.DONE, "Restarted", f"it was started at {format_time(started_at)}"
+        outcome, reason, message = Outcome.DONE, "Restarted", f"it was started at {format_time(started_at)} and is well"
     return KubeletVerdict(outcome=outcome, reason=reason, message=message, started_at=started_at)

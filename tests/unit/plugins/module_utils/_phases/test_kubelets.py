@@ -290,6 +290,13 @@ def test_the_next_kubelet_waits_until_the_pods_have_been_ready_for_a_while(run):
     assert begun["w1"] >= 30
 
 
+def test_well_being_that_is_too_short_is_told(run):
+    with pytest.raises(
+        WaitFailed, match=r"last seen: it was started at 2026-11-22T08:05:05Z and is well, for 5 of 10 s"
+    ):
+        run(Cluster("w0"), timeout=5.0)
+
+
 def test_pods_that_do_not_get_ready_again_end_the_run(run):
     cluster = Cluster("w0", "w1")
 

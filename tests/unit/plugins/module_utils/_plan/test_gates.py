@@ -513,7 +513,7 @@ def test_gates_must_stay_open(seconds, looks, wanted):
     assert found.reason == wanted
     if wanted == "Settling":
         assert (found.outcome, found.notes) == (Outcome.WAITING, OPEN.notes)
-        assert found.message == f"all gates are open, for {now - since:.0f} of 10 s"
+        assert found.message == f"open, for {now - since:.0f} of 10 s"
 
 
 def params(**given):
