@@ -29,6 +29,7 @@ description:
     the next kubelet, for up to O(gate_timeout).
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._node_selection
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
 attributes:
@@ -41,29 +42,6 @@ attributes:
     details:
       - With O(require_rollout=false) and without O(started_before) every run restarts all kubelets.
 options:
-  nodes:
-    description:
-      - The nodes by name. Without it, all nodes that the other options select; without any of them, every node.
-    type: list
-    elements: str
-  label_selectors:
-    description:
-      - Labels that the nodes must have, such as C(zone=a), C(zone!=b), C(gpu) or C(!gpu).
-    type: list
-    elements: str
-    default: []
-  roles:
-    description:
-      - Roles of which the nodes must have one, such as V(worker).
-    type: list
-    elements: str
-    default: []
-  pools:
-    description:
-      - Machine-config pools of which the nodes must be. Where there are none, V(worker) or V(control-plane).
-    type: list
-    elements: str
-    default: []
   started_before:
     description:
       - Restart the kubelets that started at this moment or before, in RFC 3339, without a zone in UTC.
@@ -195,6 +173,7 @@ from ..module_utils._phases.gates import Gatekeeper
 from ..module_utils._phases.kubelets import KubeletRun
 from ..module_utils._plan.gates import GATE_TIMEOUT, OF_OTHERS
 from ..module_utils._plan.kubelets import read_kubelet_request
+from ..module_utils._plan.nodes import SELECTION_ARG_SPEC
 
 
 def body(context: Context) -> dict[str, Any]:
@@ -229,10 +208,7 @@ def main() -> None:
         body,
         argument_spec={
             **RUN_ARG_SPEC,
-            "nodes": {"type": "list", "elements": "str"},
-            "label_selectors": {"type": "list", "elements": "str", "default": []},
-            "roles": {"type": "list", "elements": "str", "default": []},
-            "pools": {"type": "list", "elements": "str", "default": []},
+            **SELECTION_ARG_SPEC,
             "started_before": {"type": "str"},
             "require_rollout": {"type": "bool", "default": True},
             "gate_timeout": {"type": "int", "default": GATE_TIMEOUT},

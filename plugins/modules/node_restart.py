@@ -28,6 +28,7 @@ description:
   - Back up etcd before the control plane is restarted.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
+  - bound_tokens.openshift._node_selection
   - bound_tokens.openshift._nodes
   - bound_tokens.openshift._attributes
   - bound_tokens.openshift._attributes.actiongroup_cluster
@@ -41,29 +42,6 @@ attributes:
     details:
       - With the O(run_id) of a run that is finished nothing is done. Without it each run restarts the nodes.
 options:
-  nodes:
-    description:
-      - The nodes by name. Without it, all nodes that the other options select; without any of them, every node.
-    type: list
-    elements: str
-  label_selectors:
-    description:
-      - Labels that the nodes must have, such as C(zone=a), C(zone!=b), C(gpu) or C(!gpu).
-    type: list
-    elements: str
-    default: []
-  roles:
-    description:
-      - Roles of which the nodes must have one, such as V(worker).
-    type: list
-    elements: str
-    default: []
-  pools:
-    description:
-      - Machine-config pools of which the nodes must be. Where there are none, V(worker) or V(control-plane).
-    type: list
-    elements: str
-    default: []
   max_unavailable:
     description:
       - How many nodes may be away at once, of all nodes, as a number or a percentage of them. Those that are unavailable for
@@ -244,7 +222,7 @@ from typing import Any
 
 from ..module_utils._module import Context, run_module
 from ..module_utils._node_module import NODE_ARG_SPEC, build_node_run, check_node_options
-from ..module_utils._plan.nodes import read_node_request
+from ..module_utils._plan.nodes import SELECTION_ARG_SPEC, read_node_request
 
 
 def body(context: Context) -> dict[str, Any]:
@@ -268,9 +246,7 @@ def main() -> None:
         body,
         argument_spec={
             **NODE_ARG_SPEC,
-            "label_selectors": {"type": "list", "elements": "str", "default": []},
-            "roles": {"type": "list", "elements": "str", "default": []},
-            "pools": {"type": "list", "elements": "str", "default": []},
+            **SELECTION_ARG_SPEC,
             "max_unavailable": {"type": "str", "default": "1"},
             "max_unavailable_per_pool": {"type": "str"},
             "canary": {"type": "bool", "default": False},
@@ -282,7 +258,6 @@ def main() -> None:
             "on_failure": {"type": "str", "choices": ["auto", "put_back", "leave"], "default": "auto"},
             "max_failures": {"type": "int", "default": 0},
             "seconds_per_node": {"type": "int", "default": 600},
-            "nodes": {"type": "list", "elements": "str"},
         },
         check=check,
         keeps_runs=True,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from .._errors import InvalidOption, Refused
+from .._errors import Refused
 from .._model import Judgement, Outcome, format_time, read_moment
 from .._node_model import NodeFacts, NodePod
 from .gates import GATE_NAMES, OF_OTHERS, GateRequest
-from .nodes import NodeRequest
+from .nodes import NodeRequest, read_selection
 
 #: Restarts the kubelet and prints which invocation of its unit ran before and runs now (systemd.exec, $INVOCATION_ID). A
 #: container goes on while its kubelet restarts.
@@ -76,18 +76,8 @@ class Kubelet:
 
 def read_kubelet_request(params: Mapping[str, Any]) -> KubeletRequest:
     """Return what the options of kubelet_restart ask for. Raises InvalidOption where they can't be meant."""
-    if params["nodes"] is not None and not params["nodes"]:
-        raise InvalidOption(
-            "The option nodes is empty; name nodes, or leave it out to select all that the other options do."
-        )
-    names = NodeRequest(
-        names=tuple(params["nodes"] or ()),
-        labels=tuple(params["label_selectors"]),
-        roles=tuple(params["roles"]),
-        pools=tuple(params["pools"]),
-    )
     return KubeletRequest(
-        nodes=names,
+        nodes=read_selection(params),
         started_before=read_moment(params["started_before"], "The option started_before"),
         requires_rollout=params["require_rollout"],
         image=params["image"],

@@ -44,12 +44,31 @@ class NodeRequest:
     image: str | None = None
 
 
-def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
-    """Return what the options of node_restart ask for. Raises InvalidOption where they can't be meant."""
+SELECTION_ARG_SPEC: dict[str, dict[str, Any]] = {
+    "nodes": {"type": "list", "elements": "str"},
+    "label_selectors": {"type": "list", "elements": "str", "default": []},
+    "roles": {"type": "list", "elements": "str", "default": []},
+    "pools": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def read_selection(params: Mapping[str, Any]) -> NodeRequest:
+    """Return which nodes the options select. Raises InvalidOption where they can't be meant."""
     if params["nodes"] is not None and not params["nodes"]:
         raise InvalidOption(
             "The option nodes is empty; name nodes, or leave it out to select all that the other options do."
         )
+    return NodeRequest(
+        names=tuple(params["nodes"] or ()),
+        labels=tuple(params["label_selectors"]),
+        roles=tuple(params["roles"]),
+        pools=tuple(params["pools"]),
+    )
+
+
+def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
+    """Return what the options of node_restart ask for. Raises InvalidOption where they can't be meant."""
+    selection = read_selection(params)
     _check_numbers(params)
     delay = params["restart_delay"]
     if not 1 <= delay <= 60:
@@ -59,11 +78,8 @@ def read_node_request(params: Mapping[str, Any]) -> NodeRequest:
             f"The option restart_timeout is {params['restart_timeout']}, and no host restarts before restart_delay, {delay} s, "
             "is over; give the nodes more time than that."
         )
-    return NodeRequest(
-        names=tuple(params["nodes"] or ()),
-        labels=tuple(params["label_selectors"]),
-        roles=tuple(params["roles"]),
-        pools=tuple(params["pools"]),
+    return replace(
+        selection,
         max_unavailable=params["max_unavailable"],
         max_unavailable_per_pool=params["max_unavailable_per_pool"],
         has_canary=params["canary"],
