@@ -68,28 +68,39 @@ def pool_name(index: int | str) -> str:
 def simulate(settings: Settings, request: Request, say: Say, alive: Callable[[], object]) -> None:
     """There are exactly so many simulated nodes, Ready and with fresh leases; those that were there stay as they are."""
     api = Api(settings)
-    present = {node["metadata"]["name"] for node in api.items(f"{_NODES}?labelSelector={LABEL}")}
-    wanted = {name(index): index for index in range(request.nodes)}
-    if wanted:
+    if request.nodes:
         _start(settings, request, say)
-    for index in range(request.pools):
-        pool = objects.pool(pool_name(index), 0, timestamp())
-        api.create_missing(pool.collection, pool.body)
-    for each in sorted(wanted.keys() - present):
-        api.request("POST", _NODES, node(wanted[each], request))
-    for each in sorted(present - wanted.keys()):
-        api.request("DELETE", f"{_NODES}/{each}")
-    if not wanted:
-        for pool in api.items(POOLS):
-            if pool["metadata"]["name"].startswith(pool_name("")):
-                api.request("DELETE", f"{POOLS}/{pool['metadata']['name']}")
 
     def without_lease() -> list[str]:
         leases = {lease["metadata"]["name"] for lease in api.items("/apis/coordination.k8s.io/v1/leases")}
-        return [f"lease of {each}" for each in sorted(wanted.keys() - leases)]
+        return [f"lease of {each}" for each in map(name, range(request.nodes)) if each not in leases]
 
+    gates.wait("the simulated nodes are as many as asked for", lambda: _differences(api, request), 120, alive)
     gates.wait("kwok keeps the nodes", without_lease, 120, alive)
     say(f"{request.nodes} simulated nodes")
+
+
+def _differences(api: Api, request: Request) -> list[str]:
+    """What was not as asked for, each of which has been asked for now: a later look tells whether that was enough."""
+    present = {node["metadata"]["name"] for node in api.items(f"{_NODES}?labelSelector={LABEL}")}
+    pools = {pool["metadata"]["name"] for pool in api.items(POOLS)}
+    wanted = {name(index): index for index in range(request.nodes)}
+    found = []
+    for index in range(request.pools):
+        if pool_name(index) not in pools:
+            pool = objects.pool(pool_name(index), 0, timestamp())
+            api.create_missing(pool.collection, pool.body)
+            found.append(f"pool {pool_name(index)}")
+    for each in sorted(wanted.keys() - present):
+        api.create_missing(_NODES, node(wanted[each], request))
+        found.append(f"node {each}")
+    removed = [f"{_NODES}/{each}" for each in sorted(present - wanted.keys())]
+    if not wanted:
+        removed += [f"{POOLS}/{each}" for each in sorted(pools) if each.startswith(pool_name(""))]
+    for path in removed:
+        api.request("DELETE", path)
+        found.append(f"{path} is not gone")
+    return found
 
 
 def read(settings: Settings) -> Wanted | None:

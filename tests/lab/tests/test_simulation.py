@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from lab import simulation, simulator, versions, watching
+from lab import gates, simulation, simulator, versions, watching
 from lab.api import ApiError, Unreachable
+from lab.errors import LabError
+from lab.settings import Settings
+from lab.standins.pools import POOLS
 
 REQUEST = simulation.Request(nodes=5, pools=2, restart_pods="a=b", restart_after=5, restart_takes=20)
 
@@ -118,3 +124,66 @@ def test_a_watch_that_ends_goes_on_where_it_was() -> None:
 def test_a_watch_that_is_refused_begins_anew_and_misses_no_deletion(how: Exception) -> None:
     server = _Server([_thing("a", "1"), _thing("b", "2")], [how], Unreachable("not yet"), [_thing("b", "2")])
     assert _follow(server, 4)[2:] == [("DELETED", "a"), ("ADDED", "b")]
+
+
+class _OverloadedApi:
+    """Holds nodes and pools; some of its answers are lost or refused. It has no time, so that no look waits for another."""
+
+    def __init__(self, names: dict[str, set[str]], *troubles: Exception | None) -> None:
+        self.names = names
+        self.troubles = list(troubles)
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        self._get_into_trouble()
+        return [{"metadata": {"name": name}} for name in sorted(self.names.get(path.partition("?")[0], ()))]
+
+    def request(self, method: str, path: str) -> None:
+        assert method == "DELETE"
+        collection, _slash, name = path.rpartition("/")
+        if name not in self.names[collection]:
+            raise ApiError(404, f"{name} not found")
+        self.names[collection].remove(name)
+        self._get_into_trouble()
+
+    def create_missing(self, path: str, body: dict[str, Any]) -> None:
+        self.names[path].add(body["metadata"]["name"])
+        self._get_into_trouble()
+
+    def _get_into_trouble(self) -> None:
+        if self.troubles and (trouble := self.troubles.pop(0)):
+            raise trouble
+
+
+NODES = "/api/v1/nodes"
+NONE = dataclasses.replace(REQUEST, nodes=0, pools=0)
+
+
+def _simulate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, api: _OverloadedApi, request: simulation.Request
+) -> None:
+    now = itertools.count()
+    monkeypatch.setattr(gates, "time", SimpleNamespace(monotonic=lambda: next(now), sleep=lambda _seconds: None))
+    monkeypatch.setattr(simulation, "Api", lambda _settings: api)
+    settings = Settings("logic", 7543, 1.0, tmp_path)
+    simulation.simulate(settings, request, lambda _line: None, lambda: None)
+
+
+def test_nodes_are_removed_although_answers_are_lost_and_requests_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = {NODES: {simulation.name(i) for i in range(5)}, POOLS: {"worker", "sim-pool-0", "sim-pool-1"}}
+    lost, refused = Unreachable("read timed out"), ApiError(429, "too many requests")
+    # the answers to: lists of nodes and pools, a removal that is lost, another look, one that is refused, ...
+    api = _OverloadedApi(
+        names, lost, None, refused, None, None, lost, None, None, None, refused, lost, None, None, lost
+    )
+    _simulate(monkeypatch, tmp_path, api, NONE)
+    assert names == {NODES: set(), POOLS: {"worker"}}
+    assert api.troubles == []
+
+
+def test_what_can_not_be_removed_is_named_within_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    api = _OverloadedApi({NODES: {"sim-000"}, POOLS: set()})
+    api.request = lambda *_details: None  # type: ignore[method-assign]
+    with pytest.raises(LabError, match=r"not within 120 s, still missing: /api/v1/nodes/sim-000 is not gone"):
+        _simulate(monkeypatch, tmp_path, api, NONE)
