@@ -38,7 +38,8 @@ class Delivery(enum.Enum):
 class TokenSource:
     """One token of a pod, and one way of getting it. ``audience`` is empty for that of the API servers.
 
-    ``started`` is since when the first of the containers runs that take it; None when none does, or it is not known.
+    ``started`` is since when the first of the containers runs that take it; None when none does, or it is not known. ``taken``
+    is by when the last of what keeps it has taken it, None where that is not known.
     ``place`` is the projected volume and the path in it where the kubelet writes it; None for that of a CSI driver.
     """
 
@@ -46,6 +47,7 @@ class TokenSource:
     seconds: int = DEFAULT_SECONDS
     delivery: Delivery = Delivery.FILE
     started: datetime | None = None
+    taken: datetime | None = None
     place: tuple[str, str] | None = None
 
 
@@ -96,7 +98,7 @@ def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
     facts, spec = pod_facts(pod), pod.get("spec") or {}
     mounts = _Mounts(spec, pod.get("status") or {})
     sources = [s for v in spec.get("volumes") or () for s in _projected_sources(v, mounts)]
-    sources += [s for v in spec.get("volumes") or () for s in _driver_sources(v, facts, context)]
+    sources += [s for v in spec.get("volumes") or () for s in _driver_sources(v, facts, mounts, context)]
     legacy = {n for n in _secrets_of(spec) if (facts.namespace, n) in context.legacy} if context.legacy else ()
     return HolderPod(
         pod=facts,
@@ -116,11 +118,18 @@ class _Mounts:
         self.running = [c for c in init if c.get("restartPolicy") == "Always"]
         self.running += [*(spec.get("containers") or ()), *(spec.get("ephemeralContainers") or ())]
         self.writable = {v["name"] for v in spec.get("volumes") or () if not _READ_ONLY & v.keys()}
-        self._started = dict(_starts(status))
+        self._started = dict(_moments(status, "startedAt"))
+        self._ended = dict(_moments(status, "finishedAt"))
 
     def started(self, containers: Iterable[Mapping[str, Any]]) -> datetime | None:
         """Return when the first of the containers was started that were."""
         return min((s for c in containers if (s := self._started.get(c["name"]))), default=None)
+
+    def taken(self, delivery: Delivery, containers: Collection[Mapping[str, Any]]) -> datetime | None:
+        """Return by when all of the containers had what they keep: a mount from the start, a copy at the end."""
+        moments = self._ended if delivery is Delivery.INIT_COPY else self._started
+        found = [m for c in containers if (m := moments.get(c["name"]))]
+        return max(found) if found and len(found) == len(containers) else None
 
     def readers(self, volume: str) -> list[Mapping[str, Any]]:
         """Return the containers that mount the whole volume, in which the file changes."""
@@ -156,13 +165,13 @@ def _is_within(path: str, folder: str | None) -> bool:
     return bool(folder) and f"{path}/".startswith(f"{folder}/")
 
 
-def _starts(status: Mapping[str, Any]) -> Iterator[tuple[str, datetime]]:
+def _moments(status: Mapping[str, Any], key: str) -> Iterator[tuple[str, datetime]]:
     for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         for container in status.get(kind) or ():
             state = container.get("state") or {}
-            started = parse_time((state.get("running") or state.get("terminated") or {}).get("startedAt"))
-            if started:
-                yield container["name"], started
+            moment = parse_time((state.get("running") or state.get("terminated") or {}).get(key))
+            if moment:
+                yield container["name"], moment
 
 
 def _projected_sources(volume: Mapping[str, Any], mounts: _Mounts) -> Iterator[TokenSource]:
@@ -186,11 +195,16 @@ def _projected_sources(volume: Mapping[str, Any], mounts: _Mounts) -> Iterator[T
                     seconds=token.get("expirationSeconds") or DEFAULT_SECONDS,
                     delivery=delivery,
                     started=mounts.started(containers),
+                    taken=None if delivery is Delivery.FILE else mounts.taken(delivery, containers),
                     place=(name, path),
                 )
 
 
-def _driver_sources(volume: Mapping[str, Any], pod: PodFacts, context: HolderContext) -> Iterator[TokenSource]:
+def _driver_sources(
+    volume: Mapping[str, Any], pod: PodFacts, mounts: _Mounts, context: HolderContext
+) -> Iterator[TokenSource]:
+    """Yield the tokens of a CSI volume. When the kubelet mounted it, and whether again since, a pod does not tell: a pod may wait
+    for its volume, and a kubelet that was restarted calls the driver anew."""
     claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
     if "ephemeral" in volume:
         claim = f"{pod.name}-{volume['name']}"
@@ -198,7 +212,7 @@ def _driver_sources(volume: Mapping[str, Any], pod: PodFacts, context: HolderCon
     driver = context.drivers.get(name or "")
     for audience, seconds in driver.tokens if driver else ():
         delivery = Delivery.FILE if driver and driver.is_republished else Delivery.DRIVER
-        started = None if delivery is Delivery.FILE else pod.start_time
+        started = mounts.started(mounts.readers(volume["name"])) if delivery is Delivery.FILE else None
         yield TokenSource(audience=audience, seconds=seconds, delivery=delivery, started=started)
 
 

@@ -81,7 +81,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "SubPathUnsure": "a subPath mount keeps the file of when its container started; that may have been rewritten by then",
         "SubPathExpr": "a subPathExpr may mount the file of when its container started",
         "InitCopy": "an init container can have copied the token to where a container that does not mount it reads",
-        "CsiDriver": "a CSI driver was given the token when the pod started, and is not given another one",
+        "CsiDriver": "a CSI driver was given the token, and is given another one only if its kubelet is restarted",
         "FileShowsNew": "its file holds a token of the new issuer",
         "FileShowsOld": "its file still holds a token of a former issuer",
         "FileContradictsSpec": "its file still holds a token of a former issuer, which its specification rules out",
@@ -317,7 +317,7 @@ def _judge_kept(
     last, first, started = around.window.last, around.window.first, source.started
     if started and renewed_by and started > renewed_by:
         return HolderVerdict(verdict=Verdict.RENEWED, reason="TakenLater", until=renewed_by)
-    taken_by = min(m for m in (started, last) if m)
+    taken_by = min(m for m in (source.taken, last) if m)
     if around.now >= taken_by + lifetime:
         ended = taken_by + lifetime
         return HolderVerdict(verdict=Verdict.NO_TOKEN, reason="Expired", until=ended, expires=ended)

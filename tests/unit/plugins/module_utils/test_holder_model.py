@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def sources_of(name):
     return holder_pod(PODS[name], CONTEXT).sources
 
 
+def copy_of(name):
+    return copy.deepcopy(PODS[name])
+
+
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
@@ -60,18 +65,43 @@ def test_who_takes_a_token_is_asked_since_when_it_runs():
     assert sources_of("sub_path")[0].started == STARTED
     # the copy is of when the init container ran
     assert sources_of("init_copy")[0].started == STARTED.replace(minute=0, second=30)
-    assert sources_of("driver_once")[0].started == STARTED.replace(minute=0)
-    assert sources_of("driver_once")[0].place is None
+    assert (sources_of("driver_once")[0].started, sources_of("driver_once")[0].place) == (None, None)
+
+
+def test_by_when_what_is_kept_was_taken():
+    pod = copy_of("init_copy")
+    ended = {"startedAt": "2026-11-22T06:00:30Z", "finishedAt": "2026-11-22T07:00:30Z", "exitCode": 0}
+    pod["status"]["initContainerStatuses"][0]["state"]["terminated"] = ended
+    assert holder_pod(pod, CONTEXT).sources[0].taken == STARTED.replace(hour=7, minute=0, second=30)
+    pod["status"]["initContainerStatuses"][0]["state"] = {"running": {"startedAt": "2026-11-22T06:00:30Z"}}
+    assert holder_pod(pod, CONTEXT).sources[0].taken is None
+    # of several containers the one that was restarted has the latest token
+    pod = copy_of("sub_path")
+    pod["spec"]["containers"].append({**pod["spec"]["containers"][0], "name": "again"})
+    again = {"name": "again", "state": {"running": {"startedAt": "2026-11-22T07:30:00Z"}}}
+    pod["status"]["containerStatuses"].append(again)
+    (source,) = holder_pod(pod, CONTEXT).sources
+    assert (source.started, source.taken) == (STARTED, STARTED.replace(hour=7, minute=30))
+    again["state"] = {"waiting": {}}
+    assert holder_pod(pod, CONTEXT).sources[0].taken is None
+    assert sources_of("driver_once")[0].taken is None
+
+
+def test_who_reads_what_a_driver_writes_again_is_asked_since_when_it_runs():
+    pod = copy_of("driver_of_claim")
+    assert {s.started for s in holder_pod(pod, CONTEXT).sources} == {None}
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    assert {s.started for s in holder_pod(pod, CONTEXT).sources} == {STARTED}
 
 
 def test_a_read_only_mount_is_no_place_for_a_copy():
-    pod = yaml.safe_load(yaml.safe_dump(PODS["init_copy"]))
+    pod = copy_of("init_copy")
     pod["spec"]["initContainers"][0]["volumeMounts"][1]["readOnly"] = True
     assert [s.delivery for s in holder_pod(pod, CONTEXT).sources] == [Delivery.FILE]
 
 
 def test_who_mounts_the_whole_volume_sees_the_file_change_beside_a_sub_path():
-    pod = yaml.safe_load(yaml.safe_dump(PODS["sub_path"]))
+    pod = copy_of("sub_path")
     pod["spec"]["containers"].append({"name": "third", "volumeMounts": [{"name": "tokens", "mountPath": "/tokens"}]})
     assert [s.delivery for s in holder_pod(pod, CONTEXT).sources] == [Delivery.SUB_PATH, Delivery.FILE]
 
@@ -83,7 +113,7 @@ def test_secrets_with_tokens_are_told_from_others():
 
 
 def test_account_and_end():
-    pod = yaml.safe_load(yaml.safe_dump(PODS["automatic"]))
+    pod = copy_of("automatic")
     pod["metadata"]["deletionTimestamp"] = "2026-11-22T06:01:00Z"
     found = holder_pod(pod, CONTEXT)
     assert (found.service_account, found.deleted_at, found.pod.is_terminating) == ("web", STARTED, True)

@@ -249,7 +249,7 @@ def test_who_holds_what(audit):
     assert found["former"] == [{"name": OLD, "expires": "2026-11-23T07:45:00Z"}]
     assert (found["may_go"], found["problems"]) == (False, [])
     assert explanation == (
-        "Not yet: 3 pods, 1 of them not before a restart, the others by 2026-11-23T07:00:00Z. 3 places are to be changed by "
+        "Not yet: 3 pods, 1 of them not before a restart, the others by 2026-11-23T09:00:00Z. 3 places are to be changed by "
         "hand. Tokens that were given to people and systems outside can't be listed: they die at 2026-11-23T07:45:00Z at "
         "the latest."
     )
