@@ -15,6 +15,7 @@ from pathlib import Path
 import jwt
 import pytest
 import urllib3
+from csi_driver import CsiDriver
 from issuers import at_rest, fresh, new_token, wait
 from labs import eventually
 from modules import run_module
@@ -37,10 +38,18 @@ PATHS = {
     "sub-path-hour": "/token",
     "init-copy": "/work/token",
     "odd": "/tokens/a b\nend 1",
+    "days": "/tokens/token",
+    "reads-once": AUTOMATIC,
+    "reads-again": AUTOMATIC,
+    "csi-once": "/csi/token",
+    "csi-again": "/csi/token",
     "fresh": AUTOMATIC,
 }
 #: Of which kind of pods the kubelet's files are not what the program reads.
-COPIES = ("sub-path", "sub-path-hour", "init-copy")
+COPIES = ("sub-path", "sub-path-hour", "init-copy", "csi-once", "csi-again")
+#: The CSI drivers of the pods with these names: how long the tokens live for which they ask, and whether again and again.
+DRIVERS = {"csi-once": (3600, False), "csi-again": (600, True)}
+CSI_DRIVERS = "/apis/storage.k8s.io/v1/csidrivers"
 #: A token with all of its three parts.
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 WORK = {"name": "work", "mountPath": "/work"}
@@ -61,7 +70,7 @@ def tokens(*sources):
     return {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": s} for s in sources]}}
 
 
-def pod(name, *mounts, volumes=(), init=(), automatic=False):
+def pod(name, *mounts, volumes=(), init=(), automatic=False, **more):
     return {
         "metadata": {"name": name},
         "spec": {
@@ -69,13 +78,34 @@ def pod(name, *mounts, volumes=(), init=(), automatic=False):
             "automountServiceAccountToken": automatic,
             "terminationGracePeriodSeconds": 0,
             "initContainers": list(init),
-            "containers": [container(*mounts)],
+            "containers": [container(*mounts, **more)],
             "volumes": list(volumes),
         },
     }
 
 
-def make_pods(former):
+def asks_forever(lab, read_each_time):
+    """What a program does that asks an API server every two seconds, with a token that it reads once or each time."""
+    read, ask = f"TOKEN=$(cat {AUTOMATIC})", "timeout 5 wget -q -O /dev/null --no-check-certificate"
+    url = f"https://{lab.settings.masters[0].address}:6443/api/v1/namespaces/{NAMESPACE}/configmaps"
+    again = read if read_each_time else ":"
+    return [
+        "sh",
+        "-c",
+        f'{read}; while :; do {again}; {ask} --header "Authorization: Bearer $TOKEN" {url}; sleep 2; done',
+    ]
+
+
+def driver_name(name):
+    return f"{name}.lab.local"
+
+
+def csi_pod(name):
+    volume = {"name": "csi", "csi": {"driver": driver_name(name)}}
+    return pod(name, {"name": "csi", "mountPath": "/csi"}, volumes=[volume])
+
+
+def make_pods(lab, former):
     """The pods from before; the last asks for the issuer that is about to be the former one as its audience."""
     whole = {"name": "tokens", "mountPath": "/tokens"}
     one = {"name": "tokens", "mountPath": "/token", "subPath": "token"}
@@ -83,6 +113,7 @@ def make_pods(former):
     short, hour = {"path": "token", "expirationSeconds": 600}, {"path": "token", "expirationSeconds": 3600}
     year = {"path": "token", "expirationSeconds": 3607}
     odd = {"path": "a b\nend 1", "expirationSeconds": 7200}
+    days = {"path": "token", "expirationSeconds": 30 * 3600}
     vault = {"path": "vault", "audience": "vault", "expirationSeconds": 7200}
     return [
         pod("automatic", automatic=True),
@@ -90,6 +121,10 @@ def make_pods(former):
         pod("hour", whole, volumes=[tokens(hour)]),
         pod("several", whole, volumes=[tokens(vault, short)]),
         pod("odd", whole, volumes=[tokens(odd)]),
+        pod("days", whole, volumes=[tokens(days)]),
+        pod("reads-once", automatic=True, command=asks_forever(lab, read_each_time=False)),
+        pod("reads-again", automatic=True, command=asks_forever(lab, read_each_time=True)),
+        *map(csi_pod, DRIVERS),
         pod("sub-path", one, volumes=[tokens(year)]),
         pod("sub-path-hour", one, volumes=[tokens(hour)]),
         pod("init-copy", WORK, volumes=[tokens(year), {"name": "work", "emptyDir": {}}], init=[copy]),
@@ -124,8 +159,17 @@ def read_in_pod(uid, path):
                 yield (group.parent / "root" / path.lstrip("/")).read_text()
 
 
+def unverified(token):
+    return jwt.decode(token, options={"verify_signature": False})
+
+
 def issuer_in(token):
-    return jwt.decode(token, options={"verify_signature": False})["iss"]
+    return unverified(token)["iss"]
+
+
+def moment(text):
+    """Seconds since the epoch."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def use(lab, token, agent="agent/1.4"):
@@ -145,7 +189,40 @@ def audit(lab, **more):
 
 
 @pytest.fixture(scope="module")
-def rotated(lab):
+def drivers(lab):
+    """The CSI drivers by the names of their pods; the test starts them."""
+    home, found = lab.settings.node("worker-0"), {}
+    for name, (seconds, is_republished) in DRIVERS.items():
+        spec = {
+            "attachRequired": False,
+            "volumeLifecycleModes": ["Ephemeral"],
+            "requiresRepublish": is_republished,
+            "tokenRequests": [{"audience": "", "expirationSeconds": seconds}],
+        }
+        lab.api.create_missing(CSI_DRIVERS, {"metadata": {"name": driver_name(name)}, "spec": spec})
+        found[name] = CsiDriver(home, "worker-0", driver_name(name))
+    yield found
+    for name, driver in found.items():
+        driver.stop()
+        lab.api.request("DELETE", f"{CSI_DRIVERS}/{driver_name(name)}")
+
+
+def start_late(lab, drivers):
+    """Start the drivers when their pods have been waiting for them: a pod may start long before it is given its token."""
+    for name in DRIVERS:
+        eventually(lambda name=name: lab.api.get(f"{PODS}/{name}")["status"].get("startTime"))
+    time.sleep(3)
+    for driver in drivers.values():
+        driver.start()
+
+
+def received(lab, drivers, name):
+    """The tokens that a pod's driver was given, one after the other."""
+    return drivers[name].received[lab.api.get(f"{PODS}/{name}")["metadata"]["uid"]]
+
+
+@pytest.fixture(scope="module")
+def rotated(lab, drivers):
     """The former and the new issuer, and the tokens that programs have read before; edited past all of the collection."""
     former, issuer = at_rest(lab), fresh("holders")
     lab.api.create_missing("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
@@ -160,8 +237,11 @@ def rotated(lab):
         lab.api.create_missing(secrets, body)
     vault = {"metadata": {"name": "vault"}, "data": {"auth.hcl": f'bound_issuer = "{former}"'}}
     lab.api.create_missing(f"/api/v1/namespaces/{NAMESPACE}/configmaps", vault)
-    for body in make_pods(former):
+    pods = make_pods(lab, former)
+    for body in pods:
         lab.api.create_missing(PODS, body)
+    start_late(lab, drivers)
+    for body in pods:
         eventually(lambda name=body["metadata"]["name"]: is_running(lab, name))
     before = {name: read_token(lab, name) for name in PATHS if name != "fresh"}
     assert {issuer_in(t) for t in before.values()} == {former}
@@ -185,6 +265,11 @@ def test_every_verdict_by_the_specification(lab, rotated):
         "hour": ("file_renews", "FileRenews"),
         "several": ("file_renews", "FileRenews"),
         "odd": ("file_renews", "FileRenews"),
+        "days": ("file_renews", "FileRenews"),
+        "reads-once": ("file_renews", "FileRenews"),
+        "reads-again": ("file_renews", "FileRenews"),
+        "csi-once": ("unknown", "CsiDriver"),
+        "csi-again": ("file_renews", "FileRenews"),
         "sub-path": ("old_until_restarted", "SubPath"),
         "sub-path-hour": ("old_until", "SubPath"),
         "init-copy": ("unknown", "InitCopy"),
@@ -194,6 +279,9 @@ def test_every_verdict_by_the_specification(lab, rotated):
         "fresh": ("renewed", "StartedAfter"),
     }
     assert (found["issuer"], found["former"][0]["name"], found["problems"]) == (issuer, former, [])
+    # after a day, although four fifths of its life are a day too, and the former issuer is trusted for a day only
+    assert moment(mine["days"]["until"]) - moment(found["switched_not_after"]) == 24 * 3600 + 120
+    assert moment(mine["days"]["until"]) > moment(found["former"][0]["expires"])
     assert issuer_in(read_token(lab, "fresh")) == issuer
     assert {issuer_in(read_token(lab, n)) for n in ("sub-path", "sub-path-hour", "init-copy")} == {former}
     assert {"namespace": NAMESPACE, "name": "robot", "service_account": "default", "pods": 1} in found["legacy"]
@@ -201,6 +289,19 @@ def test_every_verdict_by_the_specification(lab, rotated):
     assert "of them not before a restart" in explanation
     static = [p for p in found["pods"] if p["reason"] == "Static"]
     assert len(static) >= 4 * len(lab.settings.masters)
+
+
+def test_what_a_csi_driver_was_given_agrees_with_the_verdict(lab, rotated, drivers):
+    _found, mine, _explanation = audit(lab)
+    for name in DRIVERS:
+        given = received(lab, drivers, name)
+        assert given == [read_token(lab, name)] == [rotated[2][name]]
+        claims = claims_of(lab, given[0])
+        assert claims["kubernetes.io"]["pod"]["name"] == name
+        assert claims["exp"] - claims["iat"] == DRIVERS[name][0]
+        assert claims["iat"] - moment(mine[name]["started_at"]) >= 3, "the driver was not late"
+    # for as long as a token from before may be in use it is not said to be over
+    assert moment(mine["csi-once"]["until"]) >= unverified(rotated[2]["csi-once"])["exp"]
 
 
 def claims_of(lab, token):
@@ -235,8 +336,10 @@ def compare_files(lab, issuers, **more):
             shows_new = mine[name]["reason"] == "FileShowsNew"
             assert claims["iss"] == (issuer if shows_new else former), mine[name]
             until = mine[name]["until"]
-            moment = datetime.fromisoformat(until.replace("Z", "+00:00")).timestamp() if until else float("inf")
-            assert (moment <= claims["iat"]) if shows_new else (moment <= claims["exp"] or not until), mine[name]
+            if shows_new:
+                assert moment(until) <= claims["iat"], mine[name]
+            else:
+                assert not until or moment(until) <= claims["exp"], mine[name]
     output = json.dumps([found, explanation])
     assert not any(part in output for t in (*before.values(), *after.values()) for part in t.split("."))
     eventually(lambda: leaves_nothing_on_nodes(lab))
@@ -245,9 +348,8 @@ def compare_files(lab, issuers, **more):
 
 def test_the_token_files_show_what_containers_read(lab, rotated):
     reasons, mine = compare_files(lab, rotated[:2])
-    assert {n: reasons[n] for n in ("automatic", "hour", "odd", "audience")} == dict.fromkeys(
-        ("automatic", "hour", "odd", "audience"), "FileShowsOld"
-    )
+    old = ("automatic", "hour", "odd", "days", "audience", "reads-once", "reads-again")
+    assert {n: reasons[n] for n in old} == dict.fromkeys(old, "FileShowsOld")
     assert {reasons["short"], reasons["several"]} <= {"FileShowsOld", "FileShowsNew"}
     assert (reasons["sub-path"], reasons["init-copy"]) == ("SubPath", "InitCopy")
     assert (mine["fresh"]["verdict"], reasons["fresh"]) == ("renewed", "StartedAfter")
@@ -297,10 +399,13 @@ def test_what_programs_keep_is_found_in_the_audit_logs(lab, rotated):
     assert found["problems"] == [], explanation
     assert {n: (p["verdict"], p["reason"], p["source"]) for n, p in mine.items() if p["source"] == "use"} == {
         "automatic": ("file_renews", "OldTokenInUse", "use"),
+        # while the file is what it was, both programs do the same
+        "reads-once": ("file_renews", "OldTokenInUse", "use"),
+        "reads-again": ("file_renews", "OldTokenInUse", "use"),
         "init-copy": ("old_until_restarted", "OldTokenInUse", "use"),
         "sub-path": ("old_until_restarted", "OldTokenInUse", "use"),
     }
-    ids = {jwt.decode(before[n], options={"verify_signature": False})["jti"]: n for n in before}
+    ids = {unverified(before[n])["jti"]: n for n in before}
     used = {ids.get(u["token_id"], u["token_id"]): u for u in found["used"]}
     assert {"automatic", "init-copy", "sub-path", "given away"} <= used.keys()
     assert all(u["is_old"] for u in found["used"])
@@ -423,9 +528,42 @@ def test_until_the_short_tokens_are_renewed_the_files_agree_with_the_verdicts(la
     assert (reasons["short"], reasons["odd"]) == ("FileShowsNew", "FileShowsOld")
 
 
+def find_verdicts(lab, are_wanted, **more):
+    """The verdicts about these pods as they are now; None while they are not what is wanted."""
+    mine = audit(lab, **more)[1]
+    return mine if are_wanted(mine) else None
+
+
+def test_a_program_that_reads_once_is_told_from_one_that_reads_again_by_its_use(lab, rotated, drivers):
+    """A kubelet that is restarted rewrites every file; what a program does with that shows in the audit logs only."""
+    _former, issuer, _before = rotated
+    lab.run_on("worker-0", "systemctl restart kubelet")
+    files = sorted(PATHS.keys() - set(COPIES))
+    for name in files:
+        eventually(lambda name=name: issuer_in(read_token(lab, name)) == issuer, timeout=120)
+    mine = eventually(lambda: find_verdicts(lab, lambda mine: mine["days"]["verdict"] == "renewed"), timeout=200)
+    for name in ("reads-once", "reads-again", "days"):
+        assert (mine[name]["verdict"], mine[name]["reason"]) == ("renewed", "FileRenewed")
+        assert mine[name]["may_be_cached"], mine[name]
+
+    # every driver was called anew; what one does with that, which asks for tokens once, nobody can tell
+    for name in DRIVERS:
+        assert issuer_in(received(lab, drivers, name)[-1]) == issuer
+        assert issuer_in(read_token(lab, name)) == issuer
+    assert (mine["csi-once"]["verdict"], mine["csi-once"]["reason"]) == ("unknown", "CsiDriver")
+    assert (mine["csi-again"]["verdict"], mine["csi-again"]["may_be_cached"]) == ("renewed", True)
+
+    def keeps_it(mine):
+        return mine["reads-once"]["source"] == "use"
+
+    mine = eventually(lambda: find_verdicts(lab, keeps_it, verify=["use"]), timeout=200)
+    assert (mine["reads-once"]["verdict"], mine["reads-once"]["reason"]) == ("old_until_restarted", "OldTokenInUse")
+    assert (mine["reads-again"]["verdict"], mine["reads-again"]["source"]) == ("renewed", "spec")
+
+
 def test_when_all_are_renewed_the_former_issuer_may_go(lab, rotated):
     former = rotated[0]
-    for body in make_pods(former):
+    for body in make_pods(lab, former):
         lab.api.request("DELETE", f"{PODS}/{body['metadata']['name']}")
     renewed = run_module("pod_restart", kubeconfig=lab.kubeconfig, wait_sleep=1)
     assert not renewed.get("failed"), renewed
