@@ -34,7 +34,7 @@ def ground(lab, request):
     yield Ground(lab, names)
     for name in names:
         lab.api.request("DELETE", f"/api/v1/namespaces/{name}")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300  # there may be thousands of pods in them
     while any(n["metadata"]["name"] in names for n in lab.api.items("/api/v1/namespaces")):
         assert time.monotonic() < deadline, "the namespaces do not go"
         time.sleep(0.5)

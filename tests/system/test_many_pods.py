@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hundreds of pods of every kind on simulated nodes, held against what the API servers' audit logs say was done."""
+"""Many pods of every kind on simulated nodes, held against what the API servers' audit logs say was done."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from test_bare_pods import BARE, bare_pod
 
 pytestmark = pytest.mark.slow
 
-NODES = 20
-MANY = tuple(f"{n:02d}" for n in range(8))
+NODES = 30
+HUNDREDS = tuple(f"{n:02d}" for n in range(8))
+#: Pods without a controller, in some of the namespaces.
+BARE_PODS = ("lonely-a", "lonely-b")
+THOUSANDS = tuple(f"{n:02d}" for n in range(84))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,14 +39,14 @@ def shape(number, namespace):
     yield {**budget("guarded", namespace, ["75%", 3, 1][number % 3])}
     yield simulated("StatefulSet", "db", namespace, 3, podManagementPolicy=["OrderedReady", "Parallel"][number % 2])
     yield simulated("StatefulSet", "kept", namespace, 2, updateStrategy={"type": "OnDelete"})
-    for name in ("lonely-a", "lonely-b"):
+    for name in BARE_PODS if number < len(HUNDREDS) else ():
         pod = bare_pod(name)  # on a real node: kwok deletes pods without looking whether it is a successor by now
         pod["metadata"]["namespace"] = namespace
         yield pod
     job = {"restartPolicy": "Never", "containers": [container()], **simulation.placement()}
     spec = {"completions": 2, "parallelism": 2, "template": {"spec": job}}
     yield {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once", "namespace": namespace}, "spec": spec}
-    if number % 4 == 0:
+    if number % 8 == 0:
         strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}
         yield simulated("DaemonSet", "agent", namespace, updateStrategy=strategy)
         yield simulated("DaemonSet", "still", namespace, updateStrategy={"type": "OnDelete"})
@@ -53,26 +56,34 @@ def summed(result):
     return Counter((p["outcome"], p["method"]) for p in result["pods"])
 
 
-@pytest.mark.parametrize("ground", [MANY], indirect=True)
-@pytest.mark.parametrize("method", ["evict", "rollout"])
-def test_each_of_hundreds_goes_once_at_the_pace_of_its_owner(ground, method):
+@pytest.mark.parametrize(
+    ("ground", "method"),
+    [(HUNDREDS, "evict"), (HUNDREDS, "rollout"), (THOUSANDS, "evict")],
+    indirect=["ground"],
+    ids=lambda value: value if isinstance(value, str) else f"{len(value)}-namespaces",
+)
+def test_each_of_many_goes_once_at_the_pace_of_its_owner(ground, method):
     ground.fill(*(thing for number, name in enumerate(ground.names) for thing in shape(number, name)))
     before = {p["metadata"]["uid"]: p for p in ground.pods()}
     # Under load kwok deletes what has a deleted pod's name, also its successor, so that nothing tells when the pod of a
     # StatefulSet was Ready first; that they wait for each other is tested on real nodes.
     limits = {f"{n}/StatefulSet/{name}": 3 for n in ground.names for name in ("db", "kept")}
-    result = ground.renew(method=method, max_namespaces=6, wait_timeout=240, limits=limits, **BARE)
+    result = ground.renew(
+        method=method, max_namespaces=max(6, len(ground.names) // 4), wait_timeout=240, limits=limits, **BARE
+    )
     assert "msg" not in result, result["msg"]
     jobs = {uid for uid, p in before.items() if p["metadata"]["name"].startswith("once-")}
     after = {p["metadata"]["uid"] for p in ground.pods()}
     assert after & before.keys() == jobs
-    assert len(jobs) == 2 * len(MANY)
-    every = 8 + 4 + 3 + 2 + 2
-    agents = 2 * NODES
-    assert result["summary"]["planned"] == every * len(MANY) + 2 * agents
-    evicted = {"evict": every * len(MANY) + 2 * agents, "rollout": 4 * len(MANY) + agents}[method]
+    assert len(jobs) == 2 * len(ground.names)
+    owned, kept, bare = 8 + 4 + 3 + 2, 2, len(BARE_PODS) * len(HUNDREDS)
+    agents = NODES * len(ground.names[::8])  # of each of the two DaemonSets
+    planned = owned * len(ground.names) + bare + 2 * agents
+    assert result["summary"]["planned"] == planned
+    evicted = {"evict": planned, "rollout": kept * len(ground.names) + bare + agents}[method]
     assert summed(result)["renewed", "evict"] == evicted
     assert len(after) == len(before)
+    assert len(before) == planned + len(jobs)
     assert not ground.renew(method=method, **BARE)["changed"]
 
 
