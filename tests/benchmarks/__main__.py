@@ -273,7 +273,7 @@ def print_holders(pods: int) -> None:
     for way, name in HOLDER_WAYS.items():
         seconds, processor = (statistics.median(r[way][key] for r in rounds) for key in ("seconds", "processor"))
         memory = max(r[way]["megabytes"] for r in rounds)
-        print(f"{name:<52} {seconds:8.2f} s, x{seconds / kubectl:.2f}, {processor:.2f} s of processor, {memory:.0f} MB")
+        print(f"{name:<52} {seconds:8.2f} s, x{seconds / kubectl:.2f}, {processor:.1f} s of processor, {memory:.0f} MB")
     print(f"aim: at most x{AIM_OF_KUBECTL:g}, and {AIM_MEGABYTES} MB for {MANY_HOLDERS} pods")
 
 

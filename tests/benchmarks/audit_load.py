@@ -3,6 +3,9 @@
 
 ``make`` starts pods with the token that each has by default, on simulated nodes. ``judge`` is token_holders_info by the
 specifications, with a record for each pod; ``kubectl`` writes all pods as JSON to nowhere. The lab must be up.
+
+All pods have started since the switch that is named: else a kubelet of each node with files to be rewritten would be asked when
+it started, and simulated nodes have none.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from modules import run_module
 NAMESPACES = 20
 PODS_PER_NODE = 500
 WORKERS = 16
+SECONDS_AGO = 86_400
 NAME = "audit-load"
 #: Pods of the load that do not run yet; one is enough.
 NOT_RUNNING = f"labelSelector=load%3D{NAME}&fieldSelector=status.phase%21%3DRunning&limit=1"
@@ -56,8 +60,8 @@ def _make_pod(lab: Lab, number: int) -> None:
 def judge(lab: Lab) -> dict[str, float]:
     begin, processor = time.monotonic(), time.process_time()
     with counted_requests() as requests:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        result = run_module("token_holders_info", kubeconfig=lab.kubeconfig, since=since)
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - SECONDS_AGO))
+        result = run_module("token_holders_info", kubeconfig=lab.kubeconfig, since=since, all_pods=True)
     if result.get("failed"):
         raise SystemExit(result["msg"])
     return {
