@@ -30,7 +30,7 @@ class Delivery(enum.Enum):
     SUB_PATH_EXPR = "subPathExpr"
     #: An init container can read the token and write where a container that can't read it looks.
     INIT_COPY = "init copy"
-    #: A CSI driver that is given the token once, when the pod starts.
+    #: A CSI driver that is given the token when it mounts the volume, and not again but for a restart of its kubelet.
     DRIVER = "driver"
 
 
@@ -143,6 +143,10 @@ class _Mounts:
         """Return the containers that mount by subPath what holds the token."""
         return [c for c in self.running if any(_is_within(path, m.get("subPath")) for m in _mounts_of(c, volume))]
 
+    def parts(self, volume: str) -> list[Mapping[str, Any]]:
+        """Return the containers that mount a part of the volume, whichever."""
+        return [c for c in self.running if any(m.get("subPath") or m.get("subPathExpr") for m in _mounts_of(c, volume))]
+
     def resolvers(self, volume: str) -> list[Mapping[str, Any]]:
         return [c for c in self.running if any(m.get("subPathExpr") for m in _mounts_of(c, volume))]
 
@@ -204,16 +208,23 @@ def _driver_sources(
     volume: Mapping[str, Any], pod: PodFacts, mounts: _Mounts, context: HolderContext
 ) -> Iterator[TokenSource]:
     """Yield the tokens of a CSI volume. When the kubelet mounted it, and whether again since, a pod does not tell: a pod may wait
-    for its volume, and a kubelet that was restarted calls the driver anew."""
+    for its volume, and a kubelet that was restarted calls the driver anew. Nor does it tell which file has the token."""
     claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
     if "ephemeral" in volume:
         claim = f"{pod.name}-{volume['name']}"
     name = (volume.get("csi") or {}).get("driver") or context.claims.get((pod.namespace, claim or ""))
     driver = context.drivers.get(name or "")
-    for audience, seconds in driver.tokens if driver else ():
-        delivery = Delivery.FILE if driver and driver.is_republished else Delivery.DRIVER
-        started = mounts.started(mounts.readers(volume["name"])) if delivery is Delivery.FILE else None
-        yield TokenSource(audience=audience, seconds=seconds, delivery=delivery, started=started)
+    if driver is None:
+        return
+    started: dict[Delivery, datetime | None] = {Delivery.DRIVER: None}
+    if driver.is_republished:
+        readers, copiers = mounts.readers(volume["name"]), mounts.copiers(volume["name"])
+        started = {Delivery.SUB_PATH: None} if mounts.parts(volume["name"]) else {}
+        started |= {Delivery.INIT_COPY: mounts.started(copiers)} if copiers else {}
+        started |= {Delivery.FILE: mounts.started(readers)} if readers or not started else {}
+    for audience, seconds in driver.tokens:
+        for delivery, moment in started.items():
+            yield TokenSource(audience=audience, seconds=seconds, delivery=delivery, started=moment)
 
 
 def _secrets_of(spec: Mapping[str, Any]) -> Iterator[str]:

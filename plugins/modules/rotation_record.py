@@ -55,9 +55,30 @@ options:
     default: false
   strategy:
     description:
-      - How the run renews holders of tokens, in the words of whoever runs it. It is kept as it is and returned to whoever goes
-        on. Without it, what the record holds stays.
+      - How the run renews holders of tokens, kept for whoever goes on or verifies. Without it, what the record holds stays.
     type: dict
+    suboptions:
+      name:
+        description: The strategy of the role rotation.
+        type: str
+        required: true
+        choices: [pods, workloads, nodes, kubelets, wait, all_pods]
+      namespaces:
+        description: Other strategies for some of the namespaces; the first entry that fits counts.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          namespaces:
+            description: Names or globs.
+            type: list
+            elements: str
+            required: true
+          strategy:
+            description: The strategy there.
+            type: str
+            required: true
+            choices: [pods, workloads, wait, all_pods]
   needed_for:
     description:
       - What later tasks of the run will do. What the caller lacks for any of it is told in one list, and the run is not
@@ -172,6 +193,7 @@ from ..module_utils._module import RUN_ARG_SPEC, Context, describe_place, make_r
 from ..module_utils._phases.run import RunOffice, RunRequest
 from ..module_utils._plan.issuer import validate_issuer
 from ..module_utils._plan.permissions import NEEDS
+from ..module_utils._plan.run_record import NAMESPACE_STRATEGIES, STRATEGIES
 from ..module_utils._run import RecordStore
 
 
@@ -212,7 +234,21 @@ def main() -> None:
             "state": {"type": "str", "choices": ["begun", "finished", "shown"], "default": "begun"},
             "issuer": {"type": "str"},
             "take_over": {"type": "bool", "default": False},
-            "strategy": {"type": "dict"},
+            "strategy": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True, "choices": list(STRATEGIES)},
+                    "namespaces": {
+                        "type": "list",
+                        "elements": "dict",
+                        "default": [],
+                        "options": {
+                            "namespaces": {"type": "list", "elements": "str", "required": True},
+                            "strategy": {"type": "str", "required": True, "choices": list(NAMESPACE_STRATEGIES)},
+                        },
+                    },
+                },
+            },
             "needed_for": {"type": "list", "elements": "str", "choices": sorted(NEEDS), "default": []},
         },
         check=check,

@@ -17,31 +17,44 @@ MIXED = {"name": "wait", "namespaces": MIXTURE}
 CASES = [
     ("nothing said", {}, None, PODS, ""),
     ("given", {"rotation_strategy": "wait"}, None, WAIT, ""),
-    ("recorded", {}, MIXED, MIXED, "Strategy: wait and others by namespace, as the run r1 was begun"),
+    ("recorded", {}, MIXED, MIXED, "Strategy: wait and others by namespace, as the run r1 has it"),
     ("an earlier version wrote the record", {}, {}, PODS, ""),
+    (
+        "an empty mixture is none",
+        {"rotation_namespace_strategies": []},
+        WAIT,
+        WAIT,
+        "Strategy: wait, as the run r1 has it",
+    ),
     ("both the same", {"rotation_strategy": "wait"}, WAIT, WAIT, ""),
-    ("another", {"rotation_strategy": "pods"}, WAIT, PODS, "Strategy: pods; the run r1 was begun otherwise, with wait"),
+    (
+        "another",
+        {"rotation_strategy": "pods"},
+        WAIT,
+        PODS,
+        "Strategy: pods; the run r1 went on otherwise until now, with wait",
+    ),
     (
         "no mixture any more",
         {"rotation_strategy": "wait"},
         MIXED,
         WAIT,
-        "Strategy: wait; the run r1 was begun otherwise, with wait and others by namespace",
+        "Strategy: wait; the run r1 went on otherwise until now, with wait and others by namespace",
     ),
     (
         "only a mixture",
         {"rotation_namespace_strategies": MIXTURE},
         WAIT,
         {"name": "pods", "namespaces": MIXTURE},
-        "Strategy: pods and others by namespace; the run r1 was begun otherwise, with wait",
+        "Strategy: pods and others by namespace; the run r1 went on otherwise until now, with wait",
     ),
 ]
 
 
-def choose(given, run):
+def choose(given, run, **more):
     loader = DataLoader()
     own = loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True)
-    known = {"rotation_issuer": "https://new", "__rotation_shown": {"run": run}, **given}
+    known = {"rotation_issuer": "https://new", "__rotation_shown": {"run": run}, **given, **more}
     templar = Templar(loader=loader, variables={**own, **known})
     return [templar.template(own[name]) for name in ("__rotation_choice", "__rotation_strategy_note")]
 
@@ -54,3 +67,11 @@ def test_which_strategy_counts(name, given, recorded, choice, note):
 
 def test_the_record_of_a_run_to_another_issuer_does_not_count():
     assert choose({}, {"run_id": "r1", "issuer": "https://old", "strategy": WAIT}) == [PODS, ""]
+
+
+@pytest.mark.parametrize(
+    ("reason", "choice"), [("SameRun", WAIT), ("TakenOver", WAIT), ("Finished", PODS), ("NothingDone", PODS)]
+)
+def test_only_a_run_that_goes_on_has_the_recorded_strategy(reason, choice):
+    run = {"run_id": "r1", "issuer": "https://new", "strategy": WAIT}
+    assert choose({}, run, __rotation_run={"reason": reason})[0] == choice

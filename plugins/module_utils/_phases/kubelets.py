@@ -71,7 +71,12 @@ class KubeletRun:
         is_needed = self._count(Fate.PLANNED) > 0
         if check_mode and is_needed:
             self.findings = find_obstacles(
-                {"Permissions": self._require_permissions, "Image": self._find_image}, self.clock
+                {
+                    "Permissions": self._require_permissions,
+                    "Image": self._find_image,
+                    "Quiet": self.keeper.require_quiet,
+                },
+                self.clock,
             )
         if check_mode or not is_needed:
             return self._result(changed=is_needed)
@@ -93,16 +98,14 @@ class KubeletRun:
                 self.keeper.require_quiet()
             for number, kubelet in enumerate(planned, start=1):
                 self.keeper.wait([kubelet.node], own=())
-                self.has_begun = True
-                self.say(f"{kubelet.node}: its kubelet is restarted ({number} of {len(planned)})")
-                self._restart(kubelet, commands)
+                self._go_on(kubelet, commands, f"{number} of {len(planned)}")
         except CollectionError as error:
             # A kubelet that was asked to restart may have done so, whether it is back or not.
             error.progress = self._result(changed=self.has_begun)
             raise
         finally:
             remove_namespace(self.cluster)
-        return self._result(changed=bool(planned))
+        return self._result(changed=self.has_begun)
 
     def make_plan(self) -> None:
         """Find out which kubelets are to be restarted. Raises Refused while a rollout of the kube-apiservers runs."""
@@ -136,6 +139,20 @@ class KubeletRun:
         denied = read_denied(self.cluster, KUBELETS)
         if denied:
             raise Refused(f"No kubelet was restarted: {describe_denied(denied)}")
+
+    def _go_on(self, kubelet: Kubelet, commands: NodeCommands, number: str) -> None:
+        """Restart a kubelet, unless somebody else has done so while this run waited."""
+        start = self._require_start(kubelet.node)
+        kubelet = replace(kubelet, started_before=start, fate=choose_fate(start, self.started_before))
+        self._note(kubelet)
+        if kubelet.fate is Fate.LEFT:
+            self.say(
+                f"{kubelet.node}: its kubelet was started at {format_time(start)} by somebody else and is left alone"
+            )
+            return
+        self.has_begun = True
+        self.say(f"{kubelet.node}: its kubelet is restarted ({number})")
+        self._restart(kubelet, commands)
 
     def _restart(self, kubelet: Kubelet, commands: NodeCommands) -> None:
         """Restart one kubelet and wait until it is back. Raises WaitFailed when it does not come."""

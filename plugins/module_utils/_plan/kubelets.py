@@ -102,6 +102,12 @@ def refuse_unfit(nodes: Iterable[NodeFacts]) -> None:
             f"No kubelet was restarted, because {', '.join(silent)} is or are not Ready, and only a kubelet that works can be "
             "asked to restart; leave them out, or see to their kubelets: one that is started anew needs no restart."
         )
+    marked = [f"{n.name} (run {n.mark.run_id})" for n in nodes if n.mark]
+    if marked:
+        raise Refused(
+            f"No kubelet was restarted, because {', '.join(marked)} is or are in the middle of a restart; finish that run "
+            "(bound_tokens.openshift.node_restart), or put the nodes back (bound_tokens.openshift.node_drain, state: available)."
+        )
     others = [n.name for n in nodes if n.labels.get("kubernetes.io/os", "linux") != "linux"]
     if others:
         raise Refused(

@@ -22,6 +22,9 @@ SCHEMA = 1
 KEY = "record.json"
 NAME = "bound-tokens-run"
 
+#: How a rotation makes holders take new tokens, and which of that it may do by namespace.
+STRATEGIES = ("pods", "workloads", "nodes", "kubelets", "wait", "all_pods")
+NAMESPACE_STRATEGIES = ("pods", "workloads", "wait", "all_pods")
 PHASES = ("planned", "issuer", "rollout", "renewal", "verification", "done")
 
 _RUN_ID = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
@@ -57,7 +60,7 @@ class RunRecord:
     updated_at: str | None = None
     holder: str = ""
     finished_at: str | None = None
-    #: How holders of tokens are renewed, in the words of whoever began the run; empty when nobody said.
+    #: How holders of tokens are renewed, as whoever ran it last wanted it (see STRATEGIES); empty when nobody said.
     strategy: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[str, SwitchRecord] = field(default_factory=dict)
     namespaces: Mapping[str, NamespaceRecord] = field(default_factory=dict)
@@ -111,6 +114,18 @@ def dump_record(record: RunRecord) -> dict[str, str]:
     return {KEY: json.dumps({"schema": SCHEMA, **asdict(record)}, sort_keys=True)}
 
 
+def _read_strategy(found: Any) -> Mapping[str, Any]:
+    """Return the strategy in a record. Raises ValueError, TypeError or KeyError for what no rotation wrote."""
+    if not found:
+        return {}
+    entries = [
+        {"namespaces": [str(n) for n in e["namespaces"]], "strategy": e["strategy"]} for e in found["namespaces"]
+    ]
+    if found["name"] not in STRATEGIES or any(e["strategy"] not in NAMESPACE_STRATEGIES for e in entries):
+        raise ValueError(found)
+    return {"name": found["name"], "namespaces": entries}
+
+
 def parse_record(config_map: Mapping[str, Any] | None, where: str) -> RunRecord | None:
     """Return the record in a ConfigMap, None when there is none. Raises CollectionError for one not to be understood."""
     text = ((config_map or {}).get("data") or {}).get(KEY)
@@ -126,7 +141,7 @@ def parse_record(config_map: Mapping[str, Any] | None, where: str) -> RunRecord 
             )
         nodes = {n: SwitchRecord(**s) for n, s in found.pop("nodes").items()}
         namespaces = {n: NamespaceRecord(**p) for n, p in found.pop("namespaces").items()}
-        strategy = dict(found.pop("strategy", {}))
+        strategy = _read_strategy(found.pop("strategy", {}))
         record = RunRecord(**found, strategy=strategy, nodes=nodes, namespaces=namespaces)
         PHASES.index(record.phase)
     except (ValueError, TypeError, KeyError, AttributeError):

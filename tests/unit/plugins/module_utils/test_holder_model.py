@@ -94,6 +94,23 @@ def test_who_reads_what_a_driver_writes_again_is_asked_since_when_it_runs():
     assert {s.started for s in holder_pod(pod, CONTEXT).sources} == {STARTED}
 
 
+@pytest.mark.parametrize("key", ["subPath", "subPathExpr"])
+def test_a_part_of_what_a_driver_writes_again_stays_as_it_was_when_the_container_started(key):
+    pod = copy_of("driver_of_claim")
+    part = {"name": "data", "mountPath": "/token", key: "token"}
+    pod["spec"]["containers"][0]["volumeMounts"] = [part]
+    assert {(s.delivery, s.started) for s in holder_pod(pod, CONTEXT).sources} == {(Delivery.SUB_PATH, None)}
+    pod["spec"]["containers"][0]["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+    found = {(s.delivery, s.started) for s in holder_pod(pod, CONTEXT).sources}
+    assert found == {(Delivery.SUB_PATH, None), (Delivery.FILE, STARTED)}
+
+
+def test_an_init_container_may_copy_what_a_driver_writes_again():
+    pod = copy_of("init_copy")
+    pod["spec"]["volumes"][1] = {"name": "tokens", "csi": {"driver": "again.example.com"}}
+    assert {s.delivery for s in holder_pod(pod, CONTEXT).sources} == {Delivery.INIT_COPY}
+
+
 def test_a_read_only_mount_is_no_place_for_a_copy():
     pod = copy_of("init_copy")
     pod["spec"]["initContainers"][0]["volumeMounts"][1]["readOnly"] = True

@@ -346,6 +346,11 @@ def test_check_mode_tells_what_would_be_refused(run):
     assert [(f["check"], f["blocking"]) for f in findings] == [("Permissions", True), ("Image", True)]
     assert findings[0]["message"].startswith("No kubelet was restarted: you are not allowed to get pods/log")
     assert "no machine-config daemon" in findings[1]["message"]
+    cluster.denied.clear()
+    cluster.updated.add("w0")
+    (finding,) = run(cluster, check_mode=True)["findings"]
+    assert finding["check"] == "Quiet"
+    assert finding["message"].startswith("No kubelet was restarted: the machine-config operator is at work on node w0")
     cluster.kubelets["w0"] = START + SECOND
     assert run(cluster, check_mode=True, image=None)["findings"] == []  # nothing is to be done
     assert cluster.deeds == []
@@ -379,6 +384,36 @@ def test_what_others_begin_in_the_middle_is_waited_for_before_the_next_kubelet(r
     assert outcomes(run(cluster)) == dict.fromkeys(["w0", "w1"], "restarted")
     assert moments["w1"] > 30
     assert any(line.startswith(words) for line in cluster.lines), cluster.lines
+
+
+def test_a_kubelet_that_somebody_else_has_restarted_while_the_run_waited_is_left_alone(run):
+    cluster = Cluster("w0", "w1", "w2")
+
+    def end():
+        if cluster.updated:
+            cluster.kubelets["w1"] = cluster.now()
+        cluster.updated.clear()
+
+    begin_something(cluster, lambda: cluster.updated.add("w1"), end)
+    assert outcomes(run(cluster)) == {"w0": "restarted", "w1": "left", "w2": "restarted"}
+    assert [d for d in cluster.deeds if d.startswith("w")] == ["w0", "w2"]
+    assert any(line.startswith("w1: its kubelet was started at") for line in cluster.lines), cluster.lines
+
+
+def test_the_proof_goes_by_the_kubelet_that_runs_when_its_turn_comes(run):
+    """Where all are restarted, one that came back by itself meanwhile is no proof."""
+    cluster = Cluster("w0", "w1")
+    cluster.rollout = {**DONE, "finished_at": None}
+
+    def end():
+        if cluster.updated:
+            cluster.kubelets["w1"] = cluster.now()
+        cluster.updated.clear()
+
+    begin_something(cluster, lambda: cluster.updated.add("w1"), end)
+    cluster.commands["w1"] = lambda node: CommandResult(exit_status=1, output="Failed to restart")
+    with pytest.raises(WaitFailed, match=r"w1.*it is still the one that was started at.*Failed to restart"):
+        run(cluster, requires_rollout=False)
 
 
 def test_what_others_do_not_end_in_time_ends_the_run_before_the_next_kubelet(run):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import InvalidOption, Refused
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import PodFacts
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodeFacts, NodePod
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodeFacts, NodeMark, NodePod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GATE_NAMES
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.kubelets import (
     SCRIPT,
@@ -203,6 +203,10 @@ def test_what_cannot_be_meant(options, sentence):
     [
         (NodeFacts(name="dead"), "because dead is or are not Ready"),
         (NodeFacts(name="win", is_ready=True, labels={"kubernetes.io/os": "windows"}), "because win do"),
+        (
+            replace(WELL, mark=NodeMark(run_id="r1", boot_id="b")),
+            r"because w \(run r1\) is or are in the middle of a restart",
+        ),
     ],
 )
 def test_nodes_on_which_no_kubelet_can_be_restarted(node, sentence):

@@ -105,6 +105,10 @@ def test_a_record_is_read_as_it_was_written():
         ({"phase": "dreaming"}, "damaged"),
         ({"nodes": None}, "damaged"),
         ({"strategy": "pods"}, "damaged"),
+        ({"strategy": {"how": "by hand"}}, "damaged"),
+        ({"strategy": {"name": "nodes"}}, "damaged"),
+        ({"strategy": {"name": "all", "namespaces": []}}, "damaged"),
+        ({"strategy": {"name": "pods", "namespaces": [{"namespaces": ["x"], "strategy": "nodes"}]}}, "damaged"),
         ({"namespaces": {"web": {"x": 1}}}, "damaged"),
     ],
 )
