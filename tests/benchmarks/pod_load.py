@@ -4,7 +4,7 @@
 Each namespace has a Deployment of PODS pods. The lab must be up. The ways, one after the other:
 
 ``limit``: every pod is evicted at once, past all modules. ``loop``: the documentation's loop, with its sleep of a second.
-``loop-awake``: the same without. ``one-by-one``: pod_restart as it is by default. ``owner``: all namespaces at once, at the
+``loop-awake``: the same without. ``one-by-one``: pod_restart as it is by default, with ``-none`` at no pace, as the loops go. ``owner``: all namespaces at once, at the
 pace of the owners. ``none``: all namespaces at once, at no pace. The clock of each stops when every Deployment has as many
 Ready pods as it wants and no pod of before is left, but for the two loops, which do not wait for that.
 """
@@ -26,7 +26,12 @@ from modules import run_module
 LABEL = f"load-{os.getpid()}"
 WORKERS = 40
 LOOP = 'for i in {names}; do kubectl delete pods --all -n "$i" >&2; {pause}; done'
-OURS = {"one-by-one": {}, "owner": {"max_namespaces": 10**6}, "none": {"max_namespaces": 10**6, "pace": "none"}}
+OURS = {
+    "one-by-one": {},
+    "one-by-one-none": {"pace": "none"},
+    "owner": {"max_namespaces": 10**6},
+    "none": {"max_namespaces": 10**6, "pace": "none"},
+}
 
 
 class Load:

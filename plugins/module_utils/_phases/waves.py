@@ -18,7 +18,7 @@ from .renewal import Deed, Renewal
 from .rollout import pause_for_rollout
 
 #: Seconds between a change and the next look, for each namespace that is looked at: one change seldom comes alone.
-SETTLE = 0.2
+SETTLE = 0.1
 LONGEST_SETTLE = 1.0
 #: Seconds for which it is believed that no rollout of the kube-apiservers runs.
 ROLLOUT_SECONDS = 2.0
