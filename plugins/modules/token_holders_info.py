@@ -35,8 +35,8 @@ description:
   - Lists what is to be changed by hand, that is, token volumes whose audience is the former issuer, and Secrets, ConfigMaps and
     objects of O(custom_resources) that carry its URL or a token of it. No value of a Secret is shown.
   - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
-  - What CSI drivers ask for is taken from their objects as they are now. One that was changed or deleted under running pods may have
-    handed out tokens of which nothing tells any more.
+  - What CSI drivers ask for is taken from their objects as they are now. One that was changed or deleted under running pods may
+    have handed out tokens of which nothing tells any more.
   - Needs permission to C(list) pods. Where nodes, CSI drivers, persistent volumes, Secrets or ConfigMaps may not be listed,
     RV(token_holders.problems) says so. Without nodes, CSI drivers or the persistent volumes of such
     drivers, no former issuer may go.

@@ -1342,7 +1342,7 @@ def test_where_pods_may_be_watched_the_next_look_comes_with_the_next_change(clus
     cluster.add_workload("web", replicas=3)
     renew(cluster)
     assert cluster.lowest == {"web": 2}
-    assert cluster.clock.now == pytest.approx(3 * 0.7)
+    assert cluster.clock.now == pytest.approx(3 * 0.6)
 
 
 def test_what_a_look_reads_does_not_grow_with_the_pods(cluster):
@@ -1508,7 +1508,7 @@ def test_whether_a_rollout_runs_is_not_asked_for_each_pod(cluster):
 
     cluster.require = require
     renew(cluster)
-    assert cluster.clock.now == pytest.approx(9 * 0.7)
+    assert cluster.clock.now == pytest.approx(9 * 0.6)
     # before the plan, and then every 2 s at most
     assert asked.count("Authentication") == 1 + 3
 
