@@ -5,7 +5,7 @@ Each namespace has a Deployment of PODS pods. The lab must be up. The ways, one 
 
 ``limit``: every pod is evicted at once, past all modules. ``loop``: the documentation's loop, with its sleep of a second.
 ``loop-awake``: the same without. ``one-by-one``: pod_restart as it is by default, with ``-none`` at no pace, as the loops go.
-``owner``: all namespaces at once, at the pace of the owners. ``none``: all namespaces at once, at no pace. The clock of each stops
+``owner``: all namespaces at once, at the pace of the owners. ``none``: the same at no pace. The clock of each stops
 when every Deployment has as many Ready pods as it wants and no pod of before is left, but the two loops do not wait for that.
 """
 
