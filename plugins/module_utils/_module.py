@@ -21,7 +21,7 @@ from ._ancestors import ParentWatch
 from ._client.cluster import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
-from ._guard import Guard
+from ._guard import Guard, RequestPace
 from ._model import Probe
 from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
 
@@ -184,7 +184,8 @@ def run_module(
         target=os.environ.get(PROGRESS_VARIABLE),
         hide=lambda line: str(remove_values(line, module.no_log_values)),
     )
-    guard = Guard(require_parent=ParentWatch().require)
+    clock = SystemClock()
+    guard = Guard(require_parent=ParentWatch().require, keep_pace=RequestPace(clock=clock).keep)
     try:
         check(module.params)
         if module.params.get("run_id"):
@@ -196,7 +197,7 @@ def run_module(
             params=module.params,
             check_mode=module.check_mode,
             cluster=Cluster(options, before_request=guard.before_request),
-            clock=SystemClock(),
+            clock=clock,
             warn=module.warn,
             progress=progress,
             guard=guard,
