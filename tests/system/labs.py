@@ -157,6 +157,16 @@ class Lab:
                 return False
         return True
 
+    def begin_module(self, name, **options):
+        """A module as Ansible runs it, beside the test; its lines come from ``stdout`` while it works."""
+        return subprocess.Popen(
+            ["ansible", "localhost", "-m", f"bound_tokens.openshift.{name}", "-a", json.dumps(options)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def signal_server(self, node, name):
         """Send a signal to the kube-apiserver of a node; nothing when it does not run."""
         kill = f'pid=$(pidof kube-apiserver) && kill -{name} "$pid" || true'

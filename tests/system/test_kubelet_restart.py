@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -176,13 +174,7 @@ def test_a_kubelet_that_does_not_come_back_ends_the_run_and_the_next_one_goes_on
 def test_a_pool_update_that_begins_in_the_middle_is_over_before_the_next_kubelet(lab):
     config = f"rendered-worker-{time.time_ns()}"
     options = {"nodes": ["worker-0", "master-0"], "require_rollout": False}
-    run = subprocess.Popen(
-        ["ansible", "localhost", "-m", "bound_tokens.openshift.kubelet_restart", "-a", json.dumps(options)],
-        env=lab.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    run = lab.begin_module("kubelet_restart", **options)
     said = next((line for line in run.stdout if "worker-0: its kubelet is restarted" in line), "")
     lab.api.merge(POOL, {"spec": {"configuration": {"name": config}}})
     output, _nothing = run.communicate(timeout=600)

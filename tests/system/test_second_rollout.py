@@ -128,13 +128,7 @@ def test_a_renewal_pauses_while_the_second_rollout_runs(lab, former):
     wait(lab, issuer)
     pods, begin = plan_rotation(lab), now()
     given = {"namespaces": ["shop", "shop-agents"], "started_before": cluster_time(1), "wait_sleep": 1}
-    renewal = subprocess.Popen(
-        ["ansible", "localhost", "-m", "bound_tokens.openshift.pod_restart", "-a", json.dumps(given)],
-        env=lab.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    renewal = lab.begin_module("pod_restart", **given)
     said = next((line for line in renewal.stdout if "5 pod(s) to renew" in line), "")
     lab.trust_only({"name": issuer})  # the operator's own write, which could come too late for this
     dropped = now()
