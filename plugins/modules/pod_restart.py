@@ -357,8 +357,8 @@ pods:
     outcome:
       description:
         - V(planned) when nothing has been tried yet, V(renewed) when the pod is gone or was told to go, V(blocked) when
-          the server would not let it go, V(left) when the plan leaves it alone, V(missing) when it is gone and could not be
-          created anew yet.
+          the server would not let it go, V(left) when the plan leaves it alone, V(missing) when nobody else creates it, it
+          is gone or was told to go, and is not created anew yet.
       type: str
       sample: renewed
     reason:
@@ -366,7 +366,7 @@ pods:
         - With V(blocked) and V(missing) the server's words, with V(left) V(NoOwner), V(RunsToCompletion), V(Static) or
           C(NotAdmitted) with the server's words.
         - With V(renewed) V(GoneAlready) when the pod went without this run, V(Terminating) when it was still there at
-          the last look. Otherwise null.
+          the last look, as with V(missing). Otherwise null.
       type: str
       sample: NoOwner
 findings:

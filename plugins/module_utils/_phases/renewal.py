@@ -131,8 +131,14 @@ class Renewal:
 
     def end(self) -> None:
         """Keep how long it took, be it done or not."""
-        if self.begun_at is not None:
-            self.seconds = round(self.clock.monotonic() - self.begun_at, 1)
+        self.seconds = self.elapsed
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds from its beginning to its end, or until now; None before it is begun."""
+        if self.begun_at is None or self.seconds is not None:
+            return self.seconds
+        return round(self.clock.monotonic() - self.begun_at, 1)
 
     def tell_end(self) -> None:
         self.end()
@@ -304,8 +310,8 @@ class Renewal:
 
     def outcome_of(self, pod: PodFacts) -> tuple[str, str | None]:
         """Return what became of one of the plan's pods so far, with a reason where there is something to say."""
-        if pod.uid in self.missing():
-            return "missing", self.bare.trouble.get(pod.uid)
+        if pod.uid in self.bare.kept.keys() - self.bare.standing and (pod.uid in self.gone or self.has_sent(pod)):
+            return "missing", self.bare.trouble.get(pod.uid, None if pod.uid in self.gone else "Terminating")
         if pod.uid in self.gone:
             return "renewed", None if self.has_sent(pod) else "GoneAlready"
         if self.has_sent(pod):
@@ -331,7 +337,7 @@ class Renewal:
             "renewed": sum(self.outcome_of(p)[0] == "renewed" for p in self.plan.targets),
             "methods": self.plan.count_methods(),
             "left": dict(self.plan.left),
-            "seconds": self.seconds,
+            "seconds": self.elapsed,
         }
 
     @property

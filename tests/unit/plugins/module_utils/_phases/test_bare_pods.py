@@ -17,6 +17,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import RenewalRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import merge_namespaces
 from clocks import FakeClock
 
 FIXTURES = next(p for p in Path(__file__).parents if p.name == "unit") / "fixtures"
@@ -182,10 +183,10 @@ def namespace_file(monkeypatch, tmp_path):
     monkeypatch.setattr(_facts, "NAMESPACE_FILE", tmp_path / "namespace")
 
 
-def renew(cluster, *, check_mode=False, say=lambda line: None, **request):
+def renew(cluster, *, check_mode=False, say=lambda line: None, note=lambda read: None, **request):
     given = {"started_before": parse_time(MOMENT), "requires_rollout": False, "recreates_bare_pods": True, **request}
     return renew_pods(
-        cluster, RenewalRequest(**given), check_mode=check_mode, options=WAIT, clock=cluster.clock, say=say
+        cluster, RenewalRequest(**given), check_mode=check_mode, options=WAIT, clock=cluster.clock, say=say, note=note
     )
 
 
@@ -256,15 +257,18 @@ def test_a_run_that_is_killed_at_any_request_loses_none_and_is_completed_by_the_
     for kill_at in itertools.count(1):
         cluster = Cluster("web/a", "web/b")
         cluster.kill_at, cluster.is_kill_late = kill_at, is_late
+        record = Record()
         try:
-            renew(cluster)
+            renew(cluster, note=record.note)
         except Killed:
             cluster.kill_at = None
         else:
             assert kill_at > 30
             break
         touched = set(cluster.removed)
-        renew(cluster, recreates_bare_pods=has_option)
+        record.resume()
+        renew(cluster, recreates_bare_pods=has_option, note=record.note)
+        assert record.counts in ([(2, 2)] if has_option else [(2, 2), None]), kill_at
         assert set(cluster.pods()) == {("web", "a"), ("web", "b")}, kill_at
         assert stands(cluster, *(f"web/{n}" for n in ("ab" if has_option else touched))), kill_at
         assert max(cluster.removed.values(), default=0) <= 1, kill_at
@@ -272,6 +276,23 @@ def test_a_run_that_is_killed_at_any_request_loses_none_and_is_completed_by_the_
         assert stands(cluster, "web/a", "web/b"), kill_at
         assert cluster.removed == {"a": 1, "b": 1}, kill_at
         assert kept(cluster) == [], kill_at
+
+
+class Record:
+    """What the record of a run tells of the namespace web: how many pods were planned, and how many are renewed."""
+
+    def __init__(self):
+        self.earlier = self.now = {}
+
+    def note(self, read):
+        self.now = {**self.now, **merge_namespaces(self.earlier, read())}
+
+    def resume(self):
+        self.earlier = self.now
+
+    @property
+    def counts(self):
+        return (self.now["web"].planned, self.now["web"].renewed) if self.now else None
 
 
 def killed_between(cluster):
