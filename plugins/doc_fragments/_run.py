@@ -16,6 +16,9 @@ options:
   record_namespace:
     description:
       - The namespace in which the record of the run and its lease are kept.
+      - It is created where it is missing. One that exists must carry the label
+        C(app.kubernetes.io/managed-by=bound_tokens.openshift), which only administrators can give it: whoever may work in it
+        can forge what runs keep there.
     type: str
     default: bound-tokens
 """

@@ -10,6 +10,7 @@ from typing import Any
 
 from ._client.cluster import Cluster
 from ._errors import ApiError
+from ._facts import require_own_namespace
 from ._model import RESTARTED_AT, Owner, PodFacts
 from ._plan.issuer import IssuerPlan
 
@@ -55,6 +56,12 @@ def create_if_missing(cluster: Cluster, kind: str, body: Mapping[str, Any], name
     except ApiError as error:
         if error.status != 409 or "being terminated" in error.words or "being deleted" in error.words:
             raise
+
+
+def provide_own_namespace(cluster: Cluster, body: Mapping[str, Any]) -> None:
+    """Create this namespace of ours if there is none. Raises Refused when somebody else has made one of its name."""
+    create_if_missing(cluster, "Namespace", body)
+    require_own_namespace(cluster, body["metadata"]["name"])
 
 
 def try_out_pod(cluster: Cluster, trial: Mapping[str, Any], namespace: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ._clock import Clock
 from ._errors import ApiError, CollectionError, CommandFailed, InvalidOption, Refused
 from ._model import (
     DEFAULT_ISSUER,
+    MANAGED_BY,
     Address,
     Caller,
     Condition,
@@ -33,6 +34,7 @@ from ._model import (
     addresses_of,
     caller_of,
     conditions_of,
+    is_ours,
     issuer_facts,
     key_ids_of,
     latest_revision_of,
@@ -66,6 +68,23 @@ OWNER_KINDS = {
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: More namespaces than this are read in one go instead of one by one.
 MAX_SINGLE_READS = 10
+
+
+def require_own_namespace(cluster: Cluster, name: str) -> None:
+    """Return when the namespace is this collection's, or there is none. Raises Refused.
+
+    Whoever may work in it can read and forge what runs keep there, and has what they grant there. OpenShift lets any user make a
+    project of a name that is free, but not label its namespace.
+    """
+    found = cluster.get("Namespace", name)
+    if found is None or is_ours(found):
+        return
+    label = "=".join(*MANAGED_BY.items())
+    raise Refused(
+        f"Nothing was done, because the namespace {name} does not carry the label {label}: whoever made it may read and forge "
+        "what runs keep in it; delete it, or, when only administrators may work in it, label it with "
+        f"'oc label namespace {name} {label}'."
+    )
 
 
 def read_issuer(cluster: Cluster) -> IssuerFacts:

@@ -417,6 +417,11 @@ class OwnerFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_ours(obj: Mapping[str, Any]) -> bool:
+    """Tell whether an API object carries this collection's label."""
+    return MANAGED_BY.items() <= (obj["metadata"].get("labels") or {}).items()
+
+
 def conditions_of(obj: Mapping[str, Any]) -> dict[str, Condition]:
     """Return ``status.conditions`` of an API object by type."""
     return {

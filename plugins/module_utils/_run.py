@@ -13,6 +13,7 @@ from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, retry
 from ._errors import ApiError
+from ._facts import require_own_namespace
 from ._model import MANAGED_BY
 from ._plan.node_record import KEY as NODES_KEY
 from ._plan.node_record import NodeRecord, dump_nodes, parse_nodes
@@ -37,11 +38,15 @@ NOTE_SECONDS = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class RecordStore:
-    """The ConfigMap that keeps the record; ``version`` is the one last seen, None when there is no ConfigMap."""
+    """The ConfigMap that keeps the record; ``version`` is the one last seen, None when there is no ConfigMap.
+
+    ``is_ours`` when it has been seen that nobody but administrators may work in its namespace.
+    """
 
     cluster: Cluster
     namespace: str
     version: str | None = None
+    is_ours: bool = False
 
     def read(self) -> RunRecord | None:
         """Return the record, None when there is none."""
@@ -64,6 +69,9 @@ class RecordStore:
         return describe_target("ConfigMap", NAME, self.namespace)
 
     def _read(self) -> dict[str, Any] | None:
+        if not self.is_ours:
+            require_own_namespace(self.cluster, self.namespace)
+            self.is_ours = True
         found = self.cluster.get("ConfigMap", NAME, self.namespace)
         self.version = found["metadata"]["resourceVersion"] if found else None
         return found

@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 from ._client.cluster import Cluster
 from ._client.kinds import describe_target
 from ._clock import Clock, WaitOptions, poll
-from ._effects import create_if_missing
+from ._effects import provide_own_namespace
 from ._errors import ApiError, CollectionError, Refused, WaitFailed
+from ._facts import require_own_namespace
 from ._model import MANAGED_BY, Outcome
 from ._plan.lease import (
     FRESH_SECONDS,
@@ -116,6 +117,8 @@ class RunLock:
         """Look at the lease, and take it when that is allowed and somebody waits for us. Raises ParentGone."""
         self.require_parent()
         with self._mutex:
+            if self._watch is None:
+                require_own_namespace(self.cluster, self.namespace)
             facts = lease_facts(self.cluster.get("Lease", NAME, self.namespace))
             now = self.clock.monotonic()
             self._watch = watch_lease(self._watch, facts, now)
@@ -148,7 +151,7 @@ class RunLock:
             if error.status == 409:
                 return False
             if error.status == 404 and not error.is_missing_api and facts is None:
-                create_if_missing(self.cluster, "Namespace", build_run_namespace(self.namespace))
+                provide_own_namespace(self.cluster, build_run_namespace(self.namespace))
                 return False
             raise
         self.facts, self.renewed_at = lease_facts(found), asked_at

@@ -12,8 +12,9 @@ from typing import Any
 
 from .._client.cluster import Cluster
 from .._client.kinds import describe_target
-from .._effects import create_if_missing, create_pod, try_out_pod
+from .._effects import create_pod, provide_own_namespace, try_out_pod
 from .._errors import ApiError, CollectionError
+from .._facts import require_own_namespace
 from .._model import KeptPod, PodFacts, pod_facts
 from .._parallel import side_by_side
 from .._plan.bare_pods import LABELS, build_successor, dump_kept, find_objection, name_secret, parse_kept
@@ -25,6 +26,7 @@ def read_kept(cluster: Cluster, namespace: str, *, is_required: bool) -> list[Ke
     """Return the pods that earlier runs have kept in ``namespace``; none where they may not be read and need not be."""
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
+        require_own_namespace(cluster, namespace)
         return [parse_kept(secret) for secret in cluster.list("Secret", namespace, label_selector=selector)]
     except ApiError as error:
         if error.status != 403 or is_required:
@@ -115,7 +117,7 @@ class BarePods:
             return self.cluster.create("Secret", body, self.namespace)
         except ApiError as error:
             if error.status == 404:
-                create_if_missing(self.cluster, "Namespace", build_run_namespace(self.namespace))
+                provide_own_namespace(self.cluster, build_run_namespace(self.namespace))
                 return self.cluster.create("Secret", body, self.namespace)
             if error.status != 409:
                 raise

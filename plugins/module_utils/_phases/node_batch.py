@@ -14,6 +14,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._effects import ask_for_deletion, create_if_missing
 from .._errors import ApiError
+from .._facts import require_own_namespace
 from .._model import Judgement, Outcome, format_time, parse_time
 from .._node_effects import change_mark, cordon, put_back
 from .._node_facts import (
@@ -410,6 +411,7 @@ class BatchRun:
     def _create_restart_pod(self, name: str, node: NodeFacts, mark: NodeMark) -> None:
         journey = self.journeys[name]
         pod = build_restart_pod(node, boot_id=mark.boot_id, image=self.image, delay=self.request.delay)
+        require_own_namespace(self.cluster, RESTART_NAMESPACE)
         try:
             create_if_missing(self.cluster, "Pod", pod, RESTART_NAMESPACE)
             self._act()

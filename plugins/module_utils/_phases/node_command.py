@@ -13,9 +13,10 @@ from typing import Any
 
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
-from .._effects import ask_for_deletion, create_if_missing
+from .._effects import ask_for_deletion, create_if_missing, provide_own_namespace
 from .._errors import ApiError, CollectionError, InvalidOption, Refused
-from .._model import MANAGED_BY, Judgement, Outcome, pod_facts
+from .._facts import require_own_namespace
+from .._model import Judgement, Outcome, is_ours, pod_facts
 from .._plan.node_findings import NodeFinding
 from .._plan.node_pod import (
     POD_DEADLINE,
@@ -69,6 +70,7 @@ class NodeCommands:
             deadline=self.deadline,
         )
         name = pod["metadata"]["name"]
+        retry(partial(require_own_namespace, self.cluster, RESTART_NAMESPACE), clock=self.clock)
         try:
             result = self._carry_out(pod, node)
         except CollectionError:
@@ -139,7 +141,7 @@ def provide_namespace(cluster: Cluster) -> None:
     What admission refuses for now, such as a binding in a namespace on its way out, is tried again by the next call.
     """
     try:
-        create_if_missing(cluster, "Namespace", build_namespace())
+        provide_own_namespace(cluster, build_namespace())
         create_if_missing(cluster, "RoleBinding", build_role_binding(), RESTART_NAMESPACE)
     except ApiError as error:
         if error.status != 403:
@@ -153,7 +155,7 @@ def remove_namespace(cluster: Cluster) -> None:
     """
     with suppress(CollectionError):
         found = cluster.get("Namespace", RESTART_NAMESPACE)
-        if not found or not MANAGED_BY.items() <= (found["metadata"].get("labels") or {}).items():
+        if not found or not is_ours(found):
             return
         pods = cluster.list_at("Pod", RESTART_NAMESPACE, read=pod_facts)[1]
         if not any(p.phase in ("Pending", "Running") and not p.is_terminating for p in pods):

@@ -42,6 +42,7 @@ DRAIN = (Permission(verb="patch", group="", resource="nodes"), EVICT_PODS)
 NAMESPACES = Permission(verb="create", group="", resource="namespaces")
 RESTART = (
     NAMESPACES,
+    Permission(verb="get", group="", resource="namespaces", name=RESTART_NAMESPACE),
     Permission(verb="delete", group="", resource="namespaces"),
     Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
     # Nobody may grant by a binding what they do not have, unless they may bind its role.
@@ -99,10 +100,13 @@ def keeping_permissions(namespace: str) -> tuple[Permission, ...]:
 
 def run_permissions(namespace: str) -> tuple[Permission, ...]:
     """Return what a run needs for its record and its lease."""
-    return tuple(
-        Permission(verb=verb, group=group, resource=resource, namespace=namespace)
-        for group, resource in (("coordination.k8s.io", "leases"), ("", "configmaps"))
-        for verb in ("get", "create", "patch")
+    return (
+        Permission(verb="get", group="", resource="namespaces", name=namespace),
+        *(
+            Permission(verb=verb, group=group, resource=resource, namespace=namespace)
+            for group, resource in (("coordination.k8s.io", "leases"), ("", "configmaps"))
+            for verb in ("get", "create", "patch")
+        ),
     )
 
 

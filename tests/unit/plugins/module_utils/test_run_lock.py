@@ -11,6 +11,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._ancestors 
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitTimedOut
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._guard import Guard
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import MANAGED_BY
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.lease import Holder
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run_lock import RunLock
 from clocks import FakeClock
@@ -35,6 +36,7 @@ class FakeServer:
         self.lease = None
         self.version = 0
         self.has_namespace = has_namespace
+        self.labels = MANAGED_BY
         self.faults = []  # an error before, ("after", error) an error instead of the answer, None for none
         self.before_write = []  # called once each, just before a write is looked at
 
@@ -50,6 +52,8 @@ class FakeServer:
         return copy.deepcopy(found)
 
     def get(self, kind, name, namespace=None):
+        if kind == "Namespace":
+            return {"metadata": {"name": name, "labels": self.labels}} if self.has_namespace else None
         return self.answer(lambda: self.lease, writes=False)
 
     def create(self, kind, body, namespace=None):
@@ -302,6 +306,21 @@ def test_a_lease_is_kept_while_somebody_waits_for_us(server, lock, monkeypatch):
 def test_an_api_server_that_stays_away_is_given_up(server, lock):
     server.faults = [api_error(0)] * 1000
     with pytest.raises(WaitTimedOut, match="the lease of the run"):
+        lock("r1").acquire(OPTIONS)
+
+
+def test_no_lease_is_taken_in_a_namespace_that_a_user_may_have_made(server, lock):
+    server.labels = {"team": "x"}
+    with pytest.raises(Refused, match="namespace bound-tokens does not carry the label app"):
+        lock("r1").acquire(OPTIONS)
+    assert server.lease is None
+
+
+def test_a_namespace_that_a_user_was_quicker_to_make_is_noticed(server, lock):
+    server.has_namespace = False
+    server.labels = {}
+    server.before_write = [lambda: None, lambda: setattr(server, "has_namespace", True)]
+    with pytest.raises(Refused, match="does not carry the label"):
         lock("r1").acquire(OPTIONS)
 
 

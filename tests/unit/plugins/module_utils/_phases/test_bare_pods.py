@@ -324,6 +324,16 @@ def test_what_is_kept_is_created_and_shown_in_check_mode_first():
     assert kept(cluster) == []
 
 
+@pytest.mark.parametrize("has_option", [True, False])
+def test_nothing_is_created_from_what_a_user_may_have_put_there(has_option):
+    cluster = Cluster("web/a")
+    killed_between(cluster)
+    cluster.objects["Namespace"][None, RECORDS]["metadata"]["labels"] = {}
+    with pytest.raises(Refused, match=f"the namespace {RECORDS} does not carry the label"):
+        renew(cluster, recreates_bare_pods=has_option)
+    assert not cluster.pods()
+
+
 def test_a_pod_that_is_still_on_its_way_out_is_created_when_it_is_gone():
     cluster = Cluster("web/a")
     cluster.stuck.add("a")

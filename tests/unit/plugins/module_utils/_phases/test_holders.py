@@ -15,7 +15,11 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     InvalidOption,
     WaitTimedOut,
 )
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import IssuerFacts, TrustedIssuer
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import (
+    MANAGED_BY,
+    IssuerFacts,
+    TrustedIssuer,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import holders
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.holders import HolderAudit, holder_request
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.node_record import (
@@ -155,6 +159,8 @@ class FakeCluster:
     def get(self, kind, name, namespace=None):
         if kind == "APIServer":
             return {"spec": {"audit": self.audit}}
+        if kind == "Namespace":
+            return {"metadata": {"name": name, "labels": MANAGED_BY}}
         assert (kind, name, namespace) == ("ConfigMap", "bound-tokens-run", "bound-tokens")
         return {"metadata": {"resourceVersion": "1"}, "data": self.data} if self.data else None
 

@@ -8,6 +8,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     ApiError,
     CollectionError,
     InvalidOption,
+    Refused,
     WaitFailed,
     WaitTimedOut,
 )
@@ -119,6 +120,22 @@ def test_a_lost_answer_is_asked_for_again_and_the_pod_is_gone_afterwards(deed):
         cluster.errors[deed] = [api_error(0, "connection reset"), api_error(409, "already exists")]
     assert cluster.run().output == "what w said"
     assert cluster.pods == {}
+
+
+@pytest.mark.parametrize("is_quicker", [False, True])
+def test_in_a_namespace_that_a_user_may_have_made_nobody_gets_the_privileged_scc(is_quicker):
+    cluster = Cluster()
+    theirs = {"metadata": {"name": RESTART_NAMESPACE, "labels": {}, "uid": "x"}}
+    if is_quicker:  # it is made between our look and our own try
+        cluster.errors["create Namespace"] = [api_error(409, "already exists")]
+        looks = iter([None, theirs])
+        get = cluster.get
+        cluster.get = lambda kind, *name: next(looks) if kind == "Namespace" else get(kind, *name)
+    else:
+        cluster.namespace = theirs
+    with pytest.raises(Refused, match=f"the namespace {RESTART_NAMESPACE} does not carry the label"):
+        cluster.run()
+    assert (cluster.is_bound, cluster.made) == (False, [])
 
 
 def test_a_namespace_on_its_way_out_is_waited_for():

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, CollectionError
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import MANAGED_BY
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.rejections import RejectionSearch
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.rejections import rejection_request
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import (
@@ -70,6 +71,8 @@ class FakeCluster:
         self._check(kind)
         if kind == "APIServer":
             return {"spec": {"audit": {"profile": self.profile}}} if self.profile else None
+        if kind == "Namespace":
+            return {"metadata": {"name": name, "labels": MANAGED_BY}}
         return {"metadata": {"resourceVersion": "1"}, "data": dump_record(self.record)} if self.record else None
 
     def list(self, kind):

@@ -11,6 +11,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     CollectionError,
     Refused,
 )
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import MANAGED_BY
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.run import RunOffice, RunRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._run import RecordStore, Run
 from clocks import FakeClock
@@ -32,6 +33,7 @@ class FakeCluster:
         self.issuer = A
         self.namespaces = {"bound-tokens"}
         self.denied = set()
+        self.labels = MANAGED_BY
         self.writes = 0
         self.faults = []  # errors instead of the answers to the next writes, None for none
 
@@ -41,7 +43,7 @@ class FakeCluster:
 
     def get(self, kind, name, namespace=None):
         if kind == "Namespace":
-            return {"metadata": {"name": name}} if name in self.namespaces else None
+            return {"metadata": {"name": name, "labels": self.labels}} if name in self.namespaces else None
         return copy.deepcopy(self.record)
 
     def create(self, kind, body, namespace=None):
@@ -124,6 +126,17 @@ def test_a_rotation_from_its_begin_to_its_end(cluster, office):
     assert (finished["changed"], finished["run"]["phase"]) == (True, "done")
     assert finished["run"]["namespaces"][0]["renewed"] == 3
     assert cluster.acquired == ["new", "new"]
+
+
+def test_no_record_is_read_from_a_namespace_that_a_user_may_have_made(cluster, office):
+    office.begin(request(), check_mode=False)
+    cluster.labels = {}
+    store = RecordStore(cluster=cluster, namespace="bound-tokens")
+    for read in (store.read, store.read_nodes):
+        with pytest.raises(Refused, match="namespace bound-tokens does not carry the label"):
+            read()
+    cluster.labels = {**MANAGED_BY, "team": "x"}
+    assert store.read().run_id == "new"
 
 
 def test_the_strategy_stays_until_another_one_is_given_or_another_run_begins(cluster, office):

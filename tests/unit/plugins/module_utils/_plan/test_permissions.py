@@ -42,6 +42,7 @@ def test_what_several_parts_need_is_asked_once():
 
 def test_a_run_needs_its_record_and_its_lease_in_its_own_namespace():
     assert {(p.verb, p.resource) for p in run_permissions("n")} == {
-        (verb, what) for verb in ("get", "create", "patch") for what in ("configmaps", "leases")
+        ("get", "namespaces"),
+        *((verb, what) for verb in ("get", "create", "patch") for what in ("configmaps", "leases")),
     }
-    assert {p.namespace for p in run_permissions("n")} == {"n"}
+    assert {p.name if p.resource == "namespaces" else p.namespace for p in run_permissions("n")} == {"n"}
