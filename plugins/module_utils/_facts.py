@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -175,9 +176,9 @@ def read_optional(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
         raise
 
 
-def read_degraded(cluster: Cluster) -> dict[str, Condition | None]:
-    """Return the condition Degraded of every ClusterOperator; none where there are no operators or they may not be read."""
-    return {o["metadata"]["name"]: conditions_of(o).get("Degraded") for o in _list_readable(cluster, "ClusterOperator")}
+def read_operators(cluster: Cluster) -> dict[str, dict[str, Condition]]:
+    """Return the conditions of each ClusterOperator; none where there are no operators or they may not be read."""
+    return {o["metadata"]["name"]: conditions_of(o) for o in _list_readable(cluster, "ClusterOperator")}
 
 
 def read_condition(cluster: Cluster, kind: str, name: str, condition: str) -> Condition | None:
@@ -267,7 +268,7 @@ def read_preflight(
         now=cluster.server_time(),
         caller=read_caller(cluster, with_token=True),
         denied=tuple(read_denied(cluster, permissions)),
-        degraded=read_degraded(cluster),
+        degraded={name: c.get("Degraded") for name, c in read_operators(cluster).items()},
         progressing=read_condition(cluster, "ClusterVersion", "version", "Progressing"),
         pools=read_pools(cluster),
         management_state=spec.get("managementState") or "Managed",
@@ -302,13 +303,27 @@ def read_own_namespace(cluster: Cluster) -> str | None:
     It is the one of the service account that is used here; for any other user, such as one with a client certificate,
     the one of the pod that this runs in.
     """
-    namespace = read_caller(cluster).namespace
-    if namespace:
-        return namespace
+    return read_caller(cluster).namespace or _read_namespace_file()
+
+
+def _read_namespace_file() -> str | None:
     try:
         return NAMESPACE_FILE.read_text(encoding="utf-8").strip() or None
     except OSError:
         return None
+
+
+def find_own_pod(cluster: Cluster, pods: Iterable[PodFacts]) -> PodFacts | None:
+    """Return the one of ``pods`` that the automation runs in; None where it is none of them, or nothing tells.
+
+    It is the one that the token is bound to that is used here; for any other credentials, such as a client certificate, the
+    one whose service account files are here and whose name this host has.
+    """
+    uid = read_caller(cluster).pod_uid
+    if uid:
+        return next((p for p in pods if p.uid == uid), None)
+    place = (_read_namespace_file(), socket.gethostname())
+    return next((p for p in pods if (p.namespace, p.name) == place), None)
 
 
 def read_namespaces(

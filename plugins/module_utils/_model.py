@@ -329,6 +329,8 @@ class PodFacts:
     node: str = ""
     phase: str = "Pending"
     start_time: datetime | None = None
+    #: When it was created or, where it was told to go, is to be gone.
+    changed_at: datetime | None = None
     is_terminating: bool = False
     #: A static pod's mirror: deleting it restarts nothing.
     is_static: bool = False
@@ -585,6 +587,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
         start_time=started,
+        changed_at=parse_time(metadata.get("deletionTimestamp") or metadata.get("creationTimestamp")),
         is_terminating=bool(metadata.get("deletionTimestamp")),
         # anybody may name a node as the owner, but admission lets no mirror have a token
         is_static="kubernetes.io/config.mirror" in (metadata.get("annotations") or {}),

@@ -31,7 +31,7 @@ description:
     are renewed, too, with O(recreate_bare_pods).
   - What a run that was interrupted has not created anew of them, the next one creates, with that option or without.
   - Refuses to do anything while a rollout of the kube-apiservers runs, and where one of the pods is the one in which
-    the run itself has its credentials. While a rollout that has begun since runs, no pod goes. Fails when the cluster is
+    the run itself is. While a rollout that has begun since runs, no pod goes. Fails when the cluster is
     set to another issuer meanwhile.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
@@ -301,7 +301,8 @@ namespaces:
     left:
       description:
         - How many pods are left alone, by reason - V(Terminating), V(Static), V(Finished), V(NoToken), V(NotStarted),
-          V(StartedAfter), V(NodeRestarted), V(NoOwner), V(NotAdmitted), V(RunsToCompletion), V(NamespaceTerminating); with
+          V(StartedAfter), V(NodeRestarted), V(NodeNotReady) (on such a node nobody ends a pod that is told to go), V(NoOwner),
+          V(NotAdmitted), V(RunsToCompletion), V(NamespaceTerminating); with
           O(tokens) also the reasons that M(bound_tokens.openshift.token_holders_info) has for its verdicts.
       type: dict
       sample: {"NoOwner": 1, "StartedAfter": 4}
@@ -349,9 +350,9 @@ pods:
       sample: evict
     method_reason:
       description:
-        - Why it goes by that method, where the task left it open - V(SingleReplica) and V(Budget) for a rollout, V(Platform),
-          V(Operator), V(Paused), V(OnDelete), V(Partition), V(NotWhole), V(NoRollout) for an eviction in its place. Otherwise
-          null.
+        - Why it goes by that method, where the task left it open - V(SingleReplica), V(Budget) and V(RolloutRunning) for a
+          rollout, V(Platform), V(Operator), V(Paused), V(OnDelete), V(Partition), V(NotWhole), V(NoRollout) for an eviction
+          in its place. Otherwise null.
       type: str
       sample: Paused
     outcome:
@@ -363,8 +364,8 @@ pods:
       sample: renewed
     reason:
       description:
-        - With V(blocked) and V(missing) the server's words, with V(left) V(NoOwner), V(RunsToCompletion), V(Static) or
-          C(NotAdmitted) with the server's words.
+        - With V(blocked) and V(missing) the server's words, with V(left) V(NoOwner), V(RunsToCompletion), V(Static),
+          V(NodeNotReady) or C(NotAdmitted) with the server's words.
         - With V(renewed) V(GoneAlready) when the pod went without this run, V(Terminating) when it was still there at
           the last look, as with V(missing). Otherwise null.
       type: str

@@ -16,14 +16,15 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, retry
 from .._errors import ApiError, CollectionError, Refused
 from .._facts import (
-    read_caller,
-    read_degraded,
+    find_own_pod,
     read_denied,
     read_namespaces,
+    read_operators,
     read_own_namespace,
     read_owners,
     read_pods,
 )
+from .._holder_facts import read_ready_since
 from .._model import KeptPod, NamespaceFacts, OwnerFacts, format_time
 from .._node_facts import read_budgets
 from .._node_model import BudgetFacts
@@ -95,7 +96,7 @@ def renew_pods(
         by_name = {r.name: r for r in renewals}
         waves = [] if check_mode else plan_waves(plans, request)
         has_platform = any(is_platform(p.rank.name) for wave in waves for p in wave)
-        degraded = retry(lambda: read_degraded(cluster), clock=clock) if has_platform else {}
+        operators = retry(lambda: read_operators(cluster), clock=clock) if has_platform else {}
         if not check_mode:
             retry(lambda: forget_stale(cluster, request.record_namespace, plan.stale), clock=clock)
             note(lambda: [r.record() for r in renewals])
@@ -107,7 +108,7 @@ def renew_pods(
                 options=options,
                 clock=clock,
                 gate=gate,
-                degraded_before=degraded,
+                operators_before=operators,
                 note=lambda: note(lambda: [r.record() for r in renewals]),
             ).run()
     except CollectionError as error:
@@ -142,22 +143,19 @@ def read_time(cluster: Cluster) -> datetime:
 
 
 def spare_own_pod(cluster: Cluster, plans: Sequence[NamespacePlan]) -> None:
-    """Return when the pod that our own token is bound to stays. Raises Refused: it would end this run.
+    """Return when the pod that this runs in stays. Raises Refused: it would end this run.
 
     A rollout replaces all pods of its owner, also those that need not be renewed.
     """
-    uid = read_caller(cluster).pod_uid
-    if not uid:
-        return
     rolled = [plan for plan in plans if plan.keepers]
     pods = read_pods(cluster, [plan.rank.name for plan in rolled])
     going = [p for plan in plans for p in plan.targets]
     going += [p for plan in rolled for p in pods[plan.rank.name] if plan.way_of(p).keeper]
-    own = next((p for p in going if p.uid == uid), None)
+    own = find_own_pod(cluster, going)
     if own:
         raise Refused(
-            f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run has its credentials: "
-            f"it would end the run; leave it out with exclude_namespaces: [{own.namespace}] and renew it from elsewhere."
+            f"No pod was renewed, because one of them is {own.namespace}/{own.name}, in which this run is: "
+            f"it would end it; leave it out with exclude_namespaces: [{own.namespace}] and renew it from elsewhere."
         )
 
 
@@ -211,7 +209,8 @@ def read_plan(
     pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=read)
     if request.recreates_bare_pods:
         pods = {n: [take_into_care(p) if can_be_created_anew(p) else p for p in found] for n, found in pods.items()}
-    plans = [plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted) for r in ranks]
+    unready = read_unready_nodes(cluster)
+    plans = [plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted, unready) for r in ranks]
     plans, stale = _plan_bare_pods(cluster, request, plans, namespaces)
     touched = [p.rank.name for p in plans if p.targets]
     owners: Mapping[str, OwnerFacts] = {}
@@ -221,7 +220,7 @@ def read_plan(
         awaited = [owner for p in plans for owner in awaited_owners(p.targets).values()]
         owners, budgets = read_owners(cluster, touched, awaited), _read_budgets(cluster, touched, request)
     if needs_ways:
-        plans = [choose_ways(p, request.within(p.rank.name), owners, budgets) for p in plans]
+        plans = [choose_ways(p, request.within(p.rank.name), owners, budgets, started_before) for p in plans]
     if foresees is None:
         return RenewalPlan(namespaces=plans, stale=stale)
     by_name, seconds = estimate_seconds(plans, owners, request)
@@ -232,6 +231,16 @@ def read_plan(
         seconds_by_name=by_name,
         seconds=seconds,
     )
+
+
+def read_unready_nodes(cluster: Cluster) -> frozenset[str]:
+    """Return the nodes that are not Ready; none where they may not be read, which is no reason to renew nothing."""
+    try:
+        return frozenset(name for name, since in read_ready_since(cluster).items() if since is None)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return frozenset()
 
 
 def _plan_bare_pods(

@@ -14,8 +14,8 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._effects import ask_for_deletion, create_pod, try_out_pod
 from .._errors import ApiError, CollectionError, Refused
-from .._facts import read_caller, read_mounted_claims, read_token_issuers, read_wanted_issuer
-from .._model import Judgement, Outcome, Probe
+from .._facts import find_own_pod, read_mounted_claims, read_token_issuers, read_wanted_issuer
+from .._model import Judgement, Outcome, Probe, pod_facts
 from .._plan.projected_token import (
     PodPlan,
     PodSpec,
@@ -359,11 +359,11 @@ def _make_plan(work: PodWork, *, check_mode: bool) -> PodPlan:
 
 
 def spare_own_pod(cluster: Cluster, found: Object | None) -> None:
-    """Return when ``found``, which is to go, is not the pod that our own token is bound to. Raises Refused: the run would end."""
-    if found is not None and read_caller(cluster).pod_uid == found["metadata"]["uid"]:
+    """Return when ``found``, which is to go, is not the pod that this runs in. Raises Refused: the run would end."""
+    if found is not None and find_own_pod(cluster, [pod_facts(found)]):
         metadata = found["metadata"]
         raise Refused(
-            f"The pod {metadata['namespace']}/{metadata['name']} was left as it is, because this run has its credentials in it "
+            f"The pod {metadata['namespace']}/{metadata['name']} was left as it is, because this run is in it "
             "and would end with it; run it from elsewhere."
         )
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._errors import ApiError, WaitTimedOut
-from .._facts import read_degraded
+from .._facts import read_operators
 from .._model import Condition, Judgement, Outcome
 from .._parallel import in_turns, side_by_side
-from .._plan.pods import RenewalRequest, describe_degraded, is_platform, name_namespaces
+from .._plan.pods import RenewalRequest, describe_unwell, is_platform, name_namespaces
 from .renewal import Deed, Renewal
 from .rollout import pause_for_rollout
 
@@ -63,13 +63,13 @@ class Wave:
     options: WaitOptions
     clock: Clock
     gate: RolloutGate
-    #: The condition Degraded of each ClusterOperator before anything was done.
-    degraded_before: Mapping[str, Condition | None]
+    #: The conditions of each ClusterOperator before anything was done.
+    operators_before: Mapping[str, Mapping[str, Condition]]
     note: Callable[[], None]
     waiting: list[Renewal] = field(default_factory=list)
     active: list[Renewal] = field(default_factory=list)
     is_farther: bool = False
-    degraded: str = ""
+    unwell: str = ""
     can_watch: bool = True
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ class Wave:
         if deeds and self.pause():
             deeds = self.look_and_choose()
         if any(is_platform(r.name) and r.judge().outcome is Outcome.DONE for r in self.active):
-            self.degraded = describe_degraded(self.degraded_before, read_degraded(self.cluster))
+            self.unwell = describe_unwell(self.operators_before, read_operators(self.cluster))
         in_turns((deed.turn, deed.do) for deed in deeds)
 
     def look_and_choose(self) -> list[Deed]:
@@ -157,8 +157,8 @@ class Wave:
     def judge_one(self, renewal: Renewal) -> Judgement:
         """Return how one namespace stands; where it belongs to the platform, with the ClusterOperators."""
         verdict = renewal.judge()
-        if verdict.outcome is Outcome.DONE and self.degraded and is_platform(renewal.name):
-            return Judgement(outcome=Outcome.WAITING, reason="OperatorsDegraded", message=self.degraded)
+        if verdict.outcome is Outcome.DONE and self.unwell and is_platform(renewal.name):
+            return Judgement(outcome=Outcome.WAITING, reason="OperatorsUnwell", message=self.unwell)
         return verdict
 
     def wait_for_change(self, left: float) -> None:

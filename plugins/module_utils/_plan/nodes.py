@@ -210,7 +210,7 @@ def _fits_term(term: re.Match[str], labels: Mapping[str, str]) -> bool:
 class Surroundings:
     """What limits a batch besides the request: all nodes of the cluster, the pools, the budgets, and the pods of each node.
 
-    ``own_pod`` is the one that the automation runs in, as far as its credentials tell.
+    ``own_pod`` is the one that the automation runs in, as far as that can be told.
     """
 
     nodes: Sequence[NodeFacts]

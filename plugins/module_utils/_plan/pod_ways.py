@@ -24,13 +24,22 @@ class Way:
     keeper: Owner | None = None
 
 
-def choose_way(method: str, owner: OwnerFacts, *, ready: int, is_platform: bool, budgets: Sequence[BudgetFacts]) -> Way:
+def choose_way(
+    method: str,
+    owner: OwnerFacts,
+    *,
+    ready: int,
+    is_platform: bool,
+    budgets: Sequence[BudgetFacts],
+    started_before: datetime | None,
+) -> Way:
     """Return how the pods of ``owner`` go when the task asks for ``method`` (evict, delete, rollout or auto).
 
     ``ready`` is how many of those asked for are Ready, ``budgets`` are those that cover them. A rollout changes the owner's
     template, which an operator may put back at any time, and does not reach every owner's pods: those are evicted
     instead. With auto a rollout is for owners that an eviction would leave without a Ready pod, or that no eviction is
-    granted for, and only where it brings the new pod before the old one goes.
+    granted for, and only where it brings the new pod before the old one goes. A rollout after ``started_before`` that is under
+    way is waited for: it takes pods down itself.
     """
     if method in ("evict", "delete"):
         return Way(method=method)
@@ -40,6 +49,8 @@ def choose_way(method: str, owner: OwnerFacts, *, ready: int, is_platform: bool,
         return Way(method="evict", reason="Operator")
     if owner.keeper is None or owner.no_rollout:
         return Way(method="evict", reason=owner.no_rollout or "NoRollout")
+    if started_before and owner.restarted_at and owner.restarted_at > started_before and not owner.is_rolled_out:
+        return Way(method="rollout", reason="RolloutRunning", keeper=owner.keeper)
     if ready < (owner.desired or 0):
         return Way(method="evict", reason="NotWhole")
     if method == "rollout":

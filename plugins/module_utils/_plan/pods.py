@@ -8,7 +8,7 @@ import enum
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,8 @@ from .pod_ways import Way, choose_way
 
 #: So many names are shown in a sentence before the rest is only counted.
 MAX_NAMES = 5
+#: How long a pod may take to become Ready after it was created; longer than that before the switch, it was not well.
+RECENT = timedelta(minutes=5)
 
 
 class Tier(enum.Enum):
@@ -325,10 +327,12 @@ def judge_pod(
     started_before: datetime | None,
     everything: bool,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
+    unready_nodes: Collection[str] = (),
 ) -> PodDecision:
     """Return whether ``pod`` is renewed; whether it can hold an old token at all is find_exemption's to say.
 
-    With ``everything`` all go that deletion restarts; ``started_before`` None means whenever they started.
+    With ``everything`` all go that deletion restarts; ``started_before`` None means whenever they started. On a node that is not
+    Ready nobody ends a pod that is told to go.
     """
     if pod.is_terminating:
         return _skip("Terminating")
@@ -336,8 +340,11 @@ def judge_pod(
     if exemption == "Static":
         return _skip("Static", is_reported=everything)
     if everything:
-        is_new = has_started_after(pod, started_before)
-        return _skip("StartedAfter") if is_new else PodDecision(action=PodAction.RENEW, reason="All")
+        if has_started_after(pod, started_before):
+            return _skip("StartedAfter")
+        if pod.node in unready_nodes:
+            return _skip("NodeNotReady", is_reported=True)
+        return PodDecision(action=PodAction.RENEW, reason="All")
     if exemption:
         return _skip(exemption)
     if pod.owner is None:
@@ -346,6 +353,8 @@ def judge_pod(
         return _skip("RunsToCompletion", is_reported=True)
     if pod.reason_to_stay:
         return _skip(pod.reason_to_stay)
+    if pod.node in unready_nodes:
+        return _skip("NodeNotReady", is_reported=True)
     return PodDecision(action=PodAction.RENEW, reason="StartedBefore")
 
 
@@ -365,6 +374,7 @@ def plan_namespace(
     started_before: datetime | None,
     request: RenewalRequest,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
+    unready_nodes: Collection[str] = (),
 ) -> NamespacePlan:
     """Return what is done with ``pods``, all those of one namespace that are asked for; ``request`` is what holds in it.
 
@@ -372,19 +382,23 @@ def plan_namespace(
     """
     if rank.is_terminating:
         return NamespacePlan(rank=rank, left={"NamespaceTerminating": len(pods)} if pods else {})
-    decisions = [(p, judge_pod(p, started_before, request.everything, restarted)) for p in pods]
+    decisions = [(p, judge_pod(p, started_before, request.everything, restarted, unready_nodes)) for p in pods]
     return NamespacePlan(
         rank=rank,
         otherwise=Way(method="delete" if request.method == "delete" else "evict"),
         targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),
         reported=tuple((p, d.reason) for p, d in decisions if d.is_reported),
         left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),
-        ready_before=count_ready(pods),
+        ready_before=count_owed(pods, started_before),
     )
 
 
 def choose_ways(
-    plan: NamespacePlan, request: RenewalRequest, owners: Mapping[str, OwnerFacts], budgets: Sequence[BudgetFacts]
+    plan: NamespacePlan,
+    request: RenewalRequest,
+    owners: Mapping[str, OwnerFacts],
+    budgets: Sequence[BudgetFacts],
+    started_before: datetime | None,
 ) -> NamespacePlan:
     """Return ``plan`` with the way in which the pods of each of ``owners``, by UID, go."""
     namespace = plan.rank.name
@@ -395,6 +409,7 @@ def choose_ways(
             ready=plan.ready_before.get(uid, 0),
             is_platform=is_platform(namespace),
             budgets=find_budgets(budgets, namespace, owners[uid]),
+            started_before=started_before,
         )
         for uid in awaited_owners(plan.targets)
         if uid in owners
@@ -412,20 +427,46 @@ def is_platform(namespace: str) -> bool:
     return _fits(namespace, ("openshift-*", "kube-*"))
 
 
-def describe_degraded(before: Mapping[str, Condition | None], now: Mapping[str, Condition | None]) -> str:
-    """Return which ClusterOperators are degraded that were not ``before``, and why; empty for none."""
+#: Conditions of ClusterOperators as they are where something is wrong. Degraded follows a failure only minutes later.
+_UNWELL = {"Available": "False", "Degraded": "True"}
 
-    def find(operators: Mapping[str, Condition | None]) -> dict[str, str]:
-        return {name: c.message or c.reason for name, c in operators.items() if c and c.status == "True"}
+
+def describe_unwell(before: Mapping[str, Mapping[str, Condition]], now: Mapping[str, Mapping[str, Condition]]) -> str:
+    """Return which ClusterOperators are not well that were ``before``, and why; empty for none. Both are conditions by type."""
+
+    def find(operators: Mapping[str, Mapping[str, Condition]]) -> dict[str, str]:
+        return {
+            f"{name} is {'not available' if kind == 'Available' else 'degraded'}": c.message or c.reason
+            for name, conditions in operators.items()
+            for kind, bad in _UNWELL.items()
+            if (c := conditions.get(kind)) and c.status == bad
+        }
 
     known = find(before)
-    found = [f"{name} ({words.rstrip('.')})" for name, words in find(now).items() if name not in known]
-    return f"ClusterOperators have become degraded since the start: {shorten(found)}." if found else ""
+    found = [f"{what} ({words.rstrip('.')})" for what, words in find(now).items() if what not in known]
+    return f"ClusterOperators are not well any more: {shorten(found)}." if found else ""
 
 
 def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
     """Return the number of pods of each owner, by its UID, that are Ready and stay."""
     return dict(Counter(p.owner.uid for p in pods if p.owner and p.is_ready and not p.is_terminating))
+
+
+def count_owed(pods: Iterable[PodFacts], since: datetime | None) -> dict[str, int]:
+    """Return the number of Ready pods of each owner, by its UID, that it is held to when it is first looked at.
+
+    Besides those that are Ready and stay these are the ones that have come, or were told to go, ``since`` the moment from which a
+    run before may have been at work (None for none): the next pod must not go before the last one has been replaced. What has
+    not been Ready for longer was not well before. A ReplicaSet replaces a pod as soon as it is told to go.
+    """
+
+    def is_owed(pod: PodFacts) -> bool:
+        if pod.is_ready and not pod.is_terminating:
+            return True
+        is_recent = since is not None and pod.changed_at is not None and pod.changed_at > since - RECENT
+        return is_recent and not (pod.is_terminating and pod.owner is not None and pod.owner.kind == "ReplicaSet")
+
+    return dict(Counter(p.owner.uid for p in pods if p.owner and is_owed(p)))
 
 
 def awaited_owners(targets: Iterable[PodFacts]) -> dict[str, Owner]:

@@ -59,6 +59,7 @@ class FakeCluster:
         }
         self.username = "system:admin"
         self.own_pod = None
+        self.forbidden_kinds = set()
         self.forbidden = set()  # (namespace, subresource of pods)
         self.reviewed = []  # the namespaces for which permissions were asked; "" for all at once
         self.deeds = []  # (seconds, verb, pod name)
@@ -229,6 +230,8 @@ class FakeCluster:
             fault = self.faults.pop(0)
             if fault:
                 raise fault
+        if kind in self.forbidden_kinds:
+            raise api_error(403, f"{kind} is forbidden")
         found = self.objects.get(kind, [])
         if kind == "Pod" and namespace == "openshift-kube-apiserver":
             found = copy.deepcopy(ROLLOUT["static_pods"])
@@ -816,6 +819,18 @@ def test_a_pod_under_two_budgets_does_not_keep_others_waiting(cluster):
     assert outcomes(caught.value.progress) == {"db-0": ("blocked", words), "web-0": ("renewed", None)}
 
 
+def test_the_pod_that_the_run_is_in_is_known_by_its_name_where_its_token_is_not_used(
+    cluster, namespace_file, monkeypatch
+):
+    cluster.add_workload("robot", "ci", kind="StatefulSet")
+    namespace_file.write_text("ci")
+    monkeypatch.setattr(_facts.socket, "gethostname", lambda: "robot-1")
+    with pytest.raises(Refused, match="one of them is ci/robot-1, in which this run is"):
+        renew(cluster)
+    monkeypatch.setattr(_facts.socket, "gethostname", lambda: "laptop")
+    assert renew(cluster)["summary"]["renewed"] == 3
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_the_pod_in_which_the_run_has_its_credentials_is_refused_before_any_pod_has_gone(cluster, check_mode):
     cluster.add_workload("a", "a", kind="StatefulSet")
@@ -825,8 +840,8 @@ def test_the_pod_in_which_the_run_has_its_credentials_is_refused_before_any_pod_
     with pytest.raises(Refused) as caught:
         renew(cluster, check_mode=check_mode)
     assert caught.value.message == (
-        "No pod was renewed, because one of them is ci/robot-1, in which this run has its credentials: it would end the "
-        "run; leave it out with exclude_namespaces: [ci] and renew it from elsewhere."
+        "No pod was renewed, because one of them is ci/robot-1, in which this run is: it would end it; "
+        "leave it out with exclude_namespaces: [ci] and renew it from elsewhere."
     )
     assert cluster.deeds == []
     assert renew(cluster, exclude=("ci",))["summary"]["renewed"] == 3
@@ -1183,7 +1198,7 @@ def test_a_rollout_that_would_replace_the_pod_of_the_run_itself_is_not_begun(clu
     cluster.add_workload("web-1", replicas=2, deployment="web")
     cluster.own_pod = cluster.objects["Pod"][-1]
     cluster.own_pod["status"]["startTime"] = AFTER
-    with pytest.raises(Refused, match="one of them is web/web-1-1, in which this run has its credentials"):
+    with pytest.raises(Refused, match="one of them is web/web-1-1, in which this run is"):
         renew(cluster, method="rollout")
     assert cluster.deeds == []
     assert renew(cluster)["summary"]["renewed"] == 1
@@ -1332,7 +1347,7 @@ def test_an_operator_that_stays_degraded_is_named(cluster):
     cluster.objects["ClusterOperator"] = [operator("dns", "False")]
     cluster.clock.on_sleep.append(lambda: cluster.objects.update(ClusterOperator=[operator("dns", "True")]))
     with pytest.raises(
-        WaitTimedOut, match=r"last seen: ClusterOperators have become degraded since the start: dns \(it is"
+        WaitTimedOut, match=r"last seen: ClusterOperators are not well any more: dns is degraded \(it is"
     ):
         renew(cluster)
 
@@ -1533,6 +1548,26 @@ def test_files_are_left_to_the_kubelets_where_only_what_lasts_is_to_go(cluster):
         ("evict", "cache-0"),
     ]
     assert [n["left"] for n in result["namespaces"]] == [{}, {"FileRenewed": 1}]
+
+
+def test_what_runs_on_a_node_that_is_not_ready_is_left_and_holds_nothing_up(cluster):
+    unready = copy.deepcopy(READY_NODE)
+    unready["metadata"]["name"] = "worker-9"
+    unready["status"]["conditions"][0]["status"] = "Unknown"
+    cluster.objects["Node"] = [READY_NODE, unready]
+    lost, *_others = cluster.pods_of(cluster.add_workload(replicas=3))
+    lost["spec"]["nodeName"] = "worker-9"
+    result = renew(cluster)
+    assert lost["metadata"]["name"] not in [name for _seconds, _verb, name in cluster.deeds]
+    assert (result["summary"]["renewed"], result["summary"]["reasons"]) == (2, {"NodeNotReady": 1})
+    (left,) = [p for p in result["pods"] if p["outcome"] == "left"]
+    assert (left["name"], left["reason"]) == (lost["metadata"]["name"], "NodeNotReady")
+
+
+def test_nodes_that_may_not_be_read_are_no_reason_to_renew_nothing(cluster):
+    cluster.add_workload(replicas=1)
+    cluster.forbidden_kinds = {"Node"}
+    assert renew(cluster)["summary"]["renewed"] == 1
 
 
 def test_before_the_change_files_are_expected_to_follow_within_a_day(cluster):

@@ -331,7 +331,7 @@ def test_the_pod_in_which_the_run_has_its_credentials_is_left_as_it_is(check_mod
     cluster = FakeCluster()
     cluster.own_uid = cluster.put(ask())["metadata"]["uid"]
     cluster.token_issuer = OLD
-    words = "The pod demo/nginx was left as it is, because this run has its credentials in it and would end with it"
+    words = "The pod demo/nginx was left as it is, because this run is in it and would end with it"
     refused = run(cluster, recreate="when_issuer_changed", issuer=NEW, check_mode=check_mode)
     assert words in refused.message
     assert words in remove(cluster, check_mode=check_mode).message

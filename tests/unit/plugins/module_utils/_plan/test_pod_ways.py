@@ -27,6 +27,8 @@ STRICT = BudgetFacts(namespace="web", name="strict", desired=3, expected=3, heal
 EASY = replace(STRICT, desired=2, allowed=1)
 MOMENT = datetime(2026, 11, 22, 9, 0, tzinfo=timezone.utc)
 BEFORE = MOMENT - timedelta(hours=1)
+ROLLING = replace(THREE, restarted_at=MOMENT)
+UNWELL = ("evict", "NotWhole")
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,17 @@ BEFORE = MOMENT - timedelta(hours=1)
         ("no rollouts at all", "rollout", replace(ONE, keeper=None), {}, ("evict", "NoRollout")),
         ("kind not known", "rollout", OwnerFacts(), {}, ("evict", "NoRollout")),
         ("unwell", "rollout", THREE, {"ready": 2}, ("evict", "NotWhole")),
+        ("its rollout is under way", "rollout", ROLLING, {"ready": 2}, ("rollout", "RolloutRunning")),
+        ("its rollout is under way, auto", "auto", ROLLING, {"ready": 2}, ("rollout", "RolloutRunning")),
+        (
+            "its rollout is under way, and all are asked for",
+            "rollout",
+            ROLLING,
+            {"ready": 2, "started_before": None},
+            UNWELL,
+        ),
+        ("its rollout is over", "rollout", replace(ROLLING, is_rolled_out=True), {"ready": 2}, UNWELL),
+        ("a rollout of before", "rollout", replace(ROLLING, restarted_at=BEFORE), {"ready": 2}, UNWELL),
         ("single replica", "auto", ONE, {}, ("rollout", "SingleReplica")),
         ("single replica without surge", "auto", replace(ONE, surges=False), {}, ("evict", "")),
         ("single replica and a budget", "auto", ONE, {"budgets": [STRICT]}, ("rollout", "Budget")),
@@ -55,7 +68,7 @@ BEFORE = MOMENT - timedelta(hours=1)
     ],
 )
 def test_choose_way(name, method, owner, more, wanted):
-    given = {"ready": owner.desired or 0, "is_platform": False, "budgets": [], **more}
+    given = {"ready": owner.desired or 0, "is_platform": False, "budgets": [], "started_before": BEFORE, **more}
     way = choose_way(method, owner, **given)
     assert (way.method, way.reason) == wanted
     assert way.keeper == (KEEPER if way.method == "rollout" else None)
@@ -94,7 +107,7 @@ def test_each_owner_has_its_way_and_only_its_own_budgets_count():
     elsewhere = replace(STRICT, namespace="other")
     unlike = replace(STRICT, selector={"matchLabels": {"app": "db"}})
     plan = plan_namespace(rank, pods, None, RenewalRequest(everything=True, method="auto"))
-    plan = choose_ways(plan, request, {"one": ONE, "three": THREE}, [elsewhere, unlike])
+    plan = choose_ways(plan, request, {"one": ONE, "three": THREE}, [elsewhere, unlike], None)
     assert {p.name: plan.way_of(p).method for p in pods} == {
         "a": "rollout",
         "b": "evict",
@@ -106,5 +119,5 @@ def test_each_owner_has_its_way_and_only_its_own_budgets_count():
     assert plan.count_methods() == {"evict": 5, "rollout": 1}
     assert plan.deeds == {("evict", ""), ("rollout", "Deployment")}
     assert plan.keepers == {"keeper": KEEPER}
-    plan = choose_ways(plan, request, {"one": ONE, "three": THREE}, [STRICT])
+    plan = choose_ways(plan, request, {"one": ONE, "three": THREE}, [STRICT], None)
     assert plan.way_of(pods[1]).reason == "Budget"

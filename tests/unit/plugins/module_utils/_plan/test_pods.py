@@ -28,8 +28,9 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods 
     Tier,
     choose_next,
     count_down,
+    count_owed,
     count_ready,
-    describe_degraded,
+    describe_unwell,
     find_uncreated,
     find_whole,
     has_trouble,
@@ -58,6 +59,7 @@ def test_facts_of_a_pod_of_a_deployment():
         node="worker-0",
         phase="Running",
         start_time=datetime(2026, 11, 20, 17, 20, 5, tzinfo=timezone.utc),
+        changed_at=datetime(2026, 11, 20, 17, 20, 4, tzinfo=timezone.utc),
         has_token=True,
         is_ready=True,
         owner=Owner(
@@ -273,6 +275,21 @@ def test_judge_pod_when_all_are_wanted(pod, started_before, action, reason, is_r
     decision = judge_pod(pod, started_before, True)
     assert (decision.action.value, decision.reason, decision.is_reported) == (action, reason, is_reported)
     assert decision.action in PodAction
+
+
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize(
+    ("pod", "reason", "is_reported"),
+    [
+        (OLD, "NodeNotReady", True),
+        (replace(OLD, start_time=FINISHED + SECOND), "StartedAfter", False),
+        (replace(OLD, is_terminating=True), "Terminating", False),
+    ],
+)
+def test_a_pod_stays_on_a_node_that_would_not_end_it(pod, reason, is_reported, everything):
+    decision = judge_pod(pod, FINISHED, everything, unready_nodes={OLD.node})
+    assert (decision.reason, decision.is_reported) == (reason, is_reported)
+    assert judge_pod(OLD, FINISHED, everything, unready_nodes={"another"}).action is PodAction.RENEW
 
 
 NAMESPACES = [
@@ -530,6 +547,41 @@ def test_choose_next(name, now, owners, ready_before, chosen):
     assert [p.uid for p in found] == list(chosen)
 
 
+STATEFUL = Owner(api_version="apps/v1", kind="StatefulSet", name="db", uid="web")
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "owner", "age", "owed"),
+    [
+        ("Ready", "ABC", WEB, -60, 3),
+        ("unwell before", "ABc", WEB, -60, 2),
+        ("just starting", "ABc", WEB, -4, 3),
+        ("a successor that is not Ready", "ABc", WEB, 30, 3),
+        ("on its way out since", "ABC!", STATEFUL, 1, 3),
+        ("on its way out for long", "ABC!", STATEFUL, -60, 2),
+        ("on its way out, and replaced", "ABC!x", WEB, 1, 3),
+    ],
+)
+def test_count_owed(name, now, owner, age, owed):
+    pods = [replace(p, changed_at=FINISHED + age * MINUTE) for p in pods_of(now, owner)]
+    assert count_owed(pods, FINISHED) == {"web": owed}
+
+
+def test_without_a_moment_only_ready_pods_are_owed():
+    pods = [replace(p, changed_at=FINISHED) for p in pods_of("ABc!d")]
+    assert count_owed(pods, None) == {"web": 2}
+
+
+def test_of_a_run_that_is_gone_on_with_again_and_again_one_pod_is_down():
+    ordinal = [pod(f"db-{n}", STATEFUL, changed_at=FINISHED - 60 * MINUTE) for n in range(3)]
+    successor = replace(ordinal[2], uid="new", is_ready=False, changed_at=FINISHED + 30 * MINUTE)
+    pods, owners = [*ordinal[:2], successor], {"web": OwnerFacts(desired=3)}
+    assert choose_next(ordinal[:2], pods, owners, count_owed(pods, FINISHED)) == []
+    pods[2] = replace(successor, is_ready=True)
+    assert choose_next(ordinal[:2], pods, owners, count_owed(pods, FINISHED)) == [ordinal[1]]
+
+
 @pytest.mark.parametrize(
     ("name", "now", "owners", "whole"),
     [
@@ -650,15 +702,16 @@ def test_the_canary_is_first_and_must_be_asked_for():
     )
 
 
-def test_only_operators_that_have_become_degraded_count():
-    def degraded(status):
-        return Condition(status=status, reason="Sad", message="it is sad.")
+def test_only_operators_that_are_not_well_any_more_count():
+    def conditions(available, degraded):
+        words = {"reason": "Sad", "message": "it is sad."}
+        return {"Available": Condition(status=available, **words), "Degraded": Condition(status=degraded, **words)}
 
-    before = {"dns": degraded("True"), "etcd": degraded("False"), "ingress": None}
-    assert describe_degraded(before, before) == ""
-    now = {**before, "etcd": degraded("True"), "new": degraded("True")}
-    assert describe_degraded(before, now) == (
-        "ClusterOperators have become degraded since the start: etcd (it is sad); new (it is sad)."
+    before = {"dns": conditions("True", "True"), "etcd": conditions("True", "False"), "ingress": {}}
+    assert describe_unwell(before, before) == ""
+    now = {**before, "dns": conditions("False", "True"), "etcd": conditions("Unknown", "True"), "new": {}}
+    assert describe_unwell(before, now) == (
+        "ClusterOperators are not well any more: dns is not available (it is sad); etcd is degraded (it is sad)."
     )
 
 
