@@ -79,7 +79,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "SubPath": "a subPath mount keeps the file of when its container started, which was before the first switch",
         "TakenLater": "what keeps the token was started after the file had been rewritten",
         "SubPathUnsure": "a subPath mount keeps the file of when its container started; that may have been rewritten by then",
-        "SubPathExpr": "a subPathExpr may mount the file of when its container started",
+        "SubPathExpr": "a subPathExpr, or a subPath that is none of its tokens, may mount the file of when its container started",
         "InitCopy": "an init container can have copied the token to where a container that does not mount it reads",
         "CsiDriver": "a CSI driver was given the token, and is given another one only if its kubelet is restarted",
         "FileShowsNew": "its file holds a token of the new issuer",
