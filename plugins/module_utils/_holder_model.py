@@ -64,6 +64,7 @@ class TokenDriver:
 class HolderPod:
     """What the verdict about a pod needs. ``deleted_at`` is the moment at which it is to be gone (deletionTimestamp).
 
+    ``ended_at`` is when the last of its containers that have ended did.
     ``legacy`` are the names of the Secrets with service account tokens that it uses.
     """
 
@@ -72,6 +73,7 @@ class HolderPod:
     sources: tuple[TokenSource, ...] = ()
     legacy: tuple[str, ...] = ()
     deleted_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,8 @@ def token_driver(driver: Mapping[str, Any]) -> TokenDriver | None:
 
 def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
     """Return the facts of a pod as the API shows it."""
-    facts, spec = pod_facts(pod), pod.get("spec") or {}
-    mounts = _Mounts(spec, pod.get("status") or {})
+    facts, spec, status = pod_facts(pod), pod.get("spec") or {}, pod.get("status") or {}
+    mounts = _Mounts(spec, status)
     sources = [s for v in spec.get("volumes") or () for s in _projected_sources(v, mounts)]
     sources += [s for v in spec.get("volumes") or () for s in _driver_sources(v, facts, mounts, context)]
     legacy = {n for n in _secrets_of(spec) if (facts.namespace, n) in context.legacy} if context.legacy else ()
@@ -107,6 +109,7 @@ def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
         sources=tuple(dict.fromkeys(sources)),
         legacy=tuple(sorted(legacy)),
         deleted_at=parse_time(pod["metadata"].get("deletionTimestamp")),
+        ended_at=max((moment for _name, moment in _moments(status, "finishedAt")), default=None),
     )
 
 

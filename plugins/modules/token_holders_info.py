@@ -316,7 +316,8 @@ token_holders:
         until:
           description:
             - When that is over by itself; null where it is not, or where that is not known.
-            - With V(renewed), by when its files had been rewritten, and with V(no_token), when its tokens had expired.
+            - With V(renewed), by when its files had been rewritten, and with V(no_token), when its tokens had expired or it
+              had ended.
           type: str
           sample: "2026-11-22T08:52:36Z"
         may_be_cached:

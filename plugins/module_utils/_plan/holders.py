@@ -88,7 +88,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "FileMissing": "its node has no file with the token that its specification names",
         "NoFile": "the kubelet has made no file of its token, and no container that would read it runs",
         "OldTokenInUse": "the audit logs show it using a token that was issued before the switch",
-        "UseContradictsSpec": "the audit logs show it using a token from before the switch, which its specification rules out",
+        "UseContradictsSpec": "the audit logs show it using a token from before the switch, which the rest rules out",
     }
 )
 
@@ -117,7 +117,8 @@ class SwitchWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderVerdict:
     """What one pod holds. ``until`` is when that is over by itself: for RENEWED a moment that is past, by which files had
-    been rewritten. ``expires`` is when any token from before the switch has expired by its own lifetime.
+    been rewritten, for NO_TOKEN one after which it can't have used any. ``expires`` is when any token from before the switch has
+    expired by its own lifetime.
 
     ``may_be_cached``: the specification can't tell whether a program read a file only before it was rewritten.
     """
@@ -193,6 +194,8 @@ def judge_holder(holder: HolderPod, around: Surroundings, prove: Prove = trust_s
         return _worst([prove(renewed, s, pod) for s in holder.sources])
     if exemption == "NoToken" and holder.legacy:
         return HolderVerdict(verdict=Verdict.LEGACY, reason="LegacySecret")
+    if exemption == "Finished":
+        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason=exemption, until=holder.ended_at)
     if exemption:
         return HolderVerdict(verdict=Verdict.NO_TOKEN, reason=exemption)
     gone_at = holder.deleted_at + LEEWAY if holder.deleted_at else None

@@ -35,6 +35,9 @@ MAX_ISSUED = 1_000_000
 MAX_USED = 20_000
 #: How long after a file was rewritten a program may still use what it read before: client-go reads a file every minute.
 REREAD = timedelta(minutes=2)
+#: So far apart two moments may be told that are one: pods tell whole seconds, clocks differ, and a kube-apiserver takes a token
+#: that it has just checked for 10 s more.
+BLUR = timedelta(seconds=10)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -309,18 +312,30 @@ def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerd
     """Return the verdict about a pod that has used an old token, for the last time at ``last``.
 
     A use while the file was not rewritten is no news. One after it is of a token that a program keeps, until it expires or
-    the program starts anew.
+    the program starts anew; for a while it may be of one that is about to read the file again. A use that can't have been by what
+    else is known leaves it open who is wrong.
     """
-    if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) and found.reason != "NoToken":
+    is_no_news = found.verdict is Verdict.NO_TOKEN and found.until and last <= found.until + BLUR
+    if is_no_news or found.reason == "Gone":
         return found
-    if found.reason == "NoToken" or found.reason in RENEWED_SINCE:
-        return replace(found, verdict=Verdict.UNKNOWN, reason="UseContradictsSpec", source="use")
-    if found.verdict is Verdict.RENEWED and found.until and last <= found.until + REREAD:
-        return found
+    if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) or found.reason in RENEWED_SINCE:
+        return _contradict(found)
     if found.verdict is Verdict.FILE_RENEWS:
         return replace(found, reason="OldTokenInUse", source="use")
     ends = found.until if found.verdict in BLOCKING else found.expires
+    if ends and last > ends + BLUR:
+        return _contradict(found)
     if ends and now >= ends:
         return found
     verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
+    if found.verdict is Verdict.RENEWED and found.until and last <= found.until + REREAD:
+        if last <= found.until or now > found.until + REREAD:
+            return found
+        verdict, ends = Verdict.FILE_RENEWS, min(m for m in (found.until + REREAD, ends) if m)
     return replace(found, verdict=verdict, reason="OldTokenInUse", source="use", until=ends, may_be_cached=False)
+
+
+def _contradict(found: HolderVerdict) -> HolderVerdict:
+    """Return the verdict about a pod that has used a token which it can't have: nobody knows for how long that lives."""
+    unknown = replace(found, verdict=Verdict.UNKNOWN, reason="UseContradictsSpec", source="use")
+    return replace(unknown, until=None, expires=None, may_be_cached=False)

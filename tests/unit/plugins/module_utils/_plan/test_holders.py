@@ -229,6 +229,13 @@ def test_pods_that_do_not_run(status, reason):
     assert told(judge("automatic", at(9), change=lambda p: p.update(status=status)))[:2] == (Verdict.NO_TOKEN, reason)
 
 
+def test_a_pod_that_has_ended_tells_when():
+    ends = ("2026-11-22T08:10:00Z", "2026-11-22T08:20:00Z")
+    states = [{"name": end, "state": {"terminated": {"finishedAt": end}}} for end in ends]
+    found = judge("automatic", at(9), change=lambda p: p["status"].update(phase="Succeeded", containerStatuses=states))
+    assert told(found) == (Verdict.NO_TOKEN, "Finished", at(8, 20))
+
+
 def test_a_static_pod_has_no_token():
     def change(pod):
         pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
