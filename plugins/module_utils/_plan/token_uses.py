@@ -99,8 +99,9 @@ class UseReader:
     switched: SwitchTime
     since: datetime
     issued: IssuedIds
+    #: The first use of each token.
     uses: dict[int, TokenUse] = field(default_factory=dict)
-    #: When clients outside of pods were first seen with a new token, the last of each.
+    #: When clients outside of pods were first seen with a new token.
     moved: dict[tuple[str, str, str, str], datetime] = field(default_factory=dict)
     has_issued: bool = False
     is_full: bool = False
@@ -123,15 +124,20 @@ class UseReader:
             if number in self.issued.fresh:
                 if not _is_bound(block, own):
                     self._looked_at.add(number)
-                    use = self._read_use(block, own)
+                    use = self._read_first(block, matches, own)
                     if use and len(self.moved) < MAX_USED:
-                        self.moved[use.client] = use.last
+                        self.moved[use.client] = min(use.last, self.moved.get(use.client, use.last))
             elif number in self.uses:
                 self._again[number] = _find_received(_line_at(block, own.start()))
             else:
-                use = self._read_use(block, own)
-                if use:
-                    self._keep(number, use)
+                use = self._read_first(block, matches, own)
+                if use and self._keep(number, use):
+                    self._again[number] = _find_received(_line_at(block, own.start()))
+
+    def first_moves(self) -> Iterator[tuple[tuple[str, str, str, str], datetime]]:
+        """Yield clients outside of pods with a moment at which each used a token that is known to be new."""
+        yield from self.moved.items()
+        yield from ((u.client, u.last) for n, u in self.uses.items() if n in self.issued.fresh and not u.pod_uid)
 
     def last_uses(self) -> dict[int, TokenUse]:
         """Return the last use of each token that was not known to be new, by a hash of its ID."""
@@ -152,14 +158,24 @@ class UseReader:
         elif not self.switched.not_before or moment >= self.switched.not_before:
             self.issued.doubtful.add(hash(match[1]))
 
-    def _keep(self, number: int, use: TokenUse) -> None:
+    def _keep(self, number: int, use: TokenUse) -> bool:
+        """Tell whether there was room for it."""
         if number not in self.uses and len(self.uses) >= MAX_USED:
             self.uses = {n: u for n, u in self.uses.items() if n not in self.issued.fresh}
             self._again = {n: text for n, text in self._again.items() if n in self.uses}
         if number in self.uses or len(self.uses) < MAX_USED:
             self.uses[number] = use
-        else:
-            self.is_full = True
+            return True
+        self.is_full = True
+        return False
+
+    def _read_first(self, block: bytes, matches: Iterable[re.Match[bytes]], last: re.Match[bytes]) -> TokenUse | None:
+        """Return the first use that counts of those of one token in a block, of which ``last`` is the last one."""
+        use = self._read_use(block, last)
+        if use is None:
+            return None
+        earlier = (self._read_use(block, m) for m in matches if m is not last and _is_own(block, m))
+        return next((u for u in earlier if u), use)
 
     def _read_use(self, block: bytes, match: re.Match[bytes]) -> TokenUse | None:
         """Return a use that counts: by a service account, since the moment asked for."""
@@ -265,24 +281,31 @@ def judge_uses(
     uses = [
         (u, None if problems or n in issued.doubtful else True)
         for n, u in merged.items()
-        if u.pod_uid or u.last >= moved.get(u.client, u.last)
+        if u.pod_uid or not _is_given_up(u, moved.get(u.client), until)
     ]
     uses.sort(key=lambda found: (found[1] is None, found[0].namespace, found[0].service_account, found[0].pod))
     return UseVerdict(uses=uses, problems=problems)
 
 
+def _is_given_up(use: TokenUse, moved: datetime | None, until: datetime) -> bool:
+    """Tell whether a client has left its old token, last in ``use``, for a new one, which it had first at ``moved``.
+
+    Where clients can't be told apart, as behind one address, the new token of one must not hide that another goes on with an old
+    one. So a client is given the time that a program takes to read its file again, and no more.
+    """
+    return moved is not None and use.last <= moved + REREAD < until
+
+
 def _merge(
     readers: Iterable[UseReader], issued: IssuedIds
 ) -> tuple[dict[int, TokenUse], dict[tuple[str, str, str, str], datetime]]:
-    """Return the last use of each token that is not known to be new, and when clients outside of pods took new ones."""
+    """Return the last use of each token that is not known to be new, and when clients outside of pods first had a new one."""
     merged: dict[int, TokenUse] = {}
     moved: dict[tuple[str, str, str, str], datetime] = {}
     for reader in readers:
-        uses = reader.last_uses()
-        taken = [(u.client, u.last) for n, u in uses.items() if n in issued.fresh and not u.pod_uid]
-        for client, moment in (*taken, *reader.moved.items()):
-            moved[client] = max(moment, moved.get(client, moment))
-        for number, use in uses.items():
+        for client, moment in reader.first_moves():
+            moved[client] = min(moment, moved.get(client, moment))
+        for number, use in reader.last_uses().items():
             if number not in issued.fresh and (number not in merged or use.last > merged[number].last):
                 merged[number] = use
     return merged, moved

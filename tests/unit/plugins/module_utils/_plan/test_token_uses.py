@@ -182,6 +182,35 @@ def test_a_client_outside_of_pods_that_has_moved_on():
     assert told(judge(ISSUED + use(at(8, 5), "old") + fresh)) == [("old", True)]
 
 
+def test_the_new_token_of_one_client_does_not_hide_the_old_one_of_another():
+    """Behind one address two clients can't be told apart."""
+    fresh = b"".join(use(at(*moment), "new", pod=None) for moment in ((8, 51), (9, 10), (9, 30)))
+    issued = ISSUED + issue(at(8, 50), "new")
+
+    def lines(text):
+        return text.splitlines(keepends=True)
+
+    def old(*moment):
+        return use(at(*moment), "old", pod=None)
+
+    for logs in (
+        [issued + old(9) + fresh],
+        [issued + fresh, old(9)],
+        [ISSUED + fresh + old(9), issue(at(8, 50), "new")],
+    ):
+        for blocks in (None, lines):
+            assert told(judge(*logs, blocks=blocks)) == [("old", True)]
+    # the one client that there is uses its old token for a while, and no longer
+    assert told(judge(issued + old(8, 53) + fresh)) == []
+    assert told(judge(issued + old(8, 53, 1) + fresh)) == [("old", True)]
+    # so short a time ago it may go on with it
+    late = issue(at(11, 50), "new") + use(at(11, 58), "new", pod=None)
+    assert told(judge(ISSUED + old(11, 50) + late)) == [("old", True)]
+    # what was used before the time that counts is no beginning
+    assert told(judge(issued + old(9, 20) + fresh, since=at(9, 20))) == []
+    assert told(judge(issued + old(9, 21) + fresh, since=at(9, 20))) == []
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
