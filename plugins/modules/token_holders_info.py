@@ -192,9 +192,18 @@ token_holders:
   type: dict
   contains:
     may_go:
-      description: Whether the former issuer may go, as far as it was looked.
+      description:
+        - Whether the former issuer may go, as far as it was looked. What programs keep in their memory is looked at with
+          O(verify=use) only, see RV(token_holders.may_be_cached).
       type: bool
       sample: false
+    may_be_cached:
+      description:
+        - How many pods with new tokens may have a program that keeps an old one in its memory, see
+          RV(token_holders.pods[].may_be_cached), of which it was not looked whether it does. Those are not counted whose uses of
+          tokens were read with O(verify=use) from two minutes after the file was rewritten on, or longer.
+      type: int
+      sample: 12
     issuer:
       description: The issuer of new tokens.
       type: str

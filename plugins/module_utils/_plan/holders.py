@@ -510,12 +510,13 @@ def conclude(
     outside: Collection[Mapping[str, Any]] = (),
     strangers: int = 0,
     unsure: int = 0,
+    cached: int = 0,
     problems: Sequence[str] = (),
 ) -> tuple[bool, str]:
     """Return whether the former issuer may go, and the sentence that says so.
 
-    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``problems`` are why what
-    was asked for could not be found out.
+    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``cached`` pods of which
+    nobody has watched whether a program keeps an old token; ``problems`` are why what was asked for could not be found out.
     """
     blocking = [v for v in verdicts if v.verdict in BLOCKING]
     if window.is_over:
@@ -540,7 +541,8 @@ def conclude(
     if problems:
         told.append(f"what was asked for can't be told, because {'; '.join(problems)}")
     if not told:
-        return True, f"{_name_former(window)} may go now."
+        kept = f"{cached} pod(s) may keep an old token in memory, which verify: use tells"
+        return True, f"{_name_former(window)} may go now{f' as far as files tell; {kept}' if cached else ''}."
     return False, f"Not yet: {'; '.join(told)}."
 
 

@@ -331,6 +331,15 @@ def count_unsure(pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool 
     return sum(not use.pod_uid or use.pod_uid in needing for use, _is_old in unsure)
 
 
+def find_watched_since(found: HolderVerdict, since: datetime, now: datetime) -> datetime | None:
+    """Return from when on the audit logs show a program of this pod that keeps an old token though its file was rewritten.
+
+    They hold the uses from ``since`` to ``now``. None where no time is left in which such a use could have been seen.
+    """
+    begins = max(since, found.until + REREAD) if found.until else since
+    return begins if now > begins else None
+
+
 def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerdict:
     """Return the verdict about a pod that has used an old token, for the last time at ``last``.
 

@@ -403,6 +403,17 @@ def test_the_sentence_about_what_is_outside():
     assert conclude([], replace(WINDOW, former=()))[1] == "The old issuer may go now."
 
 
+def test_the_sentence_about_what_programs_may_keep():
+    assert conclude([FINE], WINDOW, cached=3) == (
+        True,
+        (
+            f"The old issuer {OLD} may go now as far as files tell; 3 pod(s) may keep an old token in memory, which verify: use "
+            "tells."
+        ),
+    )
+    assert conclude([SOON], WINDOW, cached=3)[1] == "Not yet: 1 pod, the last one by 2026-11-22T09:00:00Z."
+
+
 def test_when_no_former_issuer_is_trusted_it_is_over_for_its_holders():
     over = replace(WINDOW, is_over=True)
     assert conclude([FINE], over) == (True, "No former issuer is trusted any more; no pod holds its tokens.")
