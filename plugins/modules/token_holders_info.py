@@ -476,6 +476,11 @@ token_holders:
       type: list
       elements: str
       sample: ['Secrets may not be read: secrets is forbidden: User "u" cannot list resource "secrets" at the cluster scope']
+    gaps:
+      description: Those of RV(token_holders.problems) that keep the former issuer from going, since holders may have been missed.
+      type: list
+      elements: str
+      sample: ["the token files of 1 of 3 nodes could not be read (worker-1: it is not Ready)"]
 explanation:
   description: The same in sentences, the first of which says whether the former issuer may go.
   returned: success, and when it was waited in vain

@@ -15,6 +15,12 @@ REFUSE = "Refuse to have issuers distrusted whose tokens somebody still holds"
 MIXTURE = [{"namespaces": ["a"], "strategy": "wait"}]
 
 
+HOLD = "Hold the audit against what the run was to finish"
+LEFT, OLD, GOING = (
+    {"namespace": "a", "name": n, "uid": n, "reason": r} for n, r in (("l", "x"), ("o", "x"), ("g", "Terminating"))
+)
+
+
 def load(file):
     return DataLoader().load_from_file(str(ROLE / file), trusted_as_template=True)
 
@@ -63,3 +69,31 @@ def test_no_issuer_is_revoked_while_a_program_may_keep_its_token_unwatched(strat
     audit = {"token_holders": {"may_go": may_go, "may_be_cached": cached}}
     refusal = find_task("prove.yml", REFUSE)[1]["ansible.builtin.assert"]["that"]
     assert holds(refusal, rotation_strategy=strategy, __rotation_audit=audit) is goes
+
+
+@pytest.mark.parametrize(
+    ("pods", "gaps", "may_go", "why"),
+    [
+        ([], [], True, ""),
+        ([LEFT, GOING], [], False, ""),
+        ([LEFT, OLD], [], False, "1 pods still hold a token of the former issuer or may do so, such as a/o"),
+        # no node could be read, or the logs do not reach back
+        ([LEFT], ["a log is short"], False, "the audit could not look at all that it was to look at"),
+        ([], ["a log is short"], False, "the audit could not look at all that it was to look at"),
+        # no former issuer is trusted any more
+        ([], ["a log is short"], True, ""),
+        # tokens that are no pod's, or on the user's list, are no matter of the run
+        ([], [], False, ""),
+    ],
+)
+def test_a_run_is_not_complete_while_the_audit_is_not(pods, gaps, may_go, why):
+    audit = {"pods": pods, "gaps": gaps, "may_go": may_go, "explanation": "Not yet."}
+    result = {"audit": audit, "pods": [{"uid": "l", "outcome": "left"}]}
+    task = find_task("report.yml", HOLD)[1]
+    known = {**task["vars"], "rotation_result": result}
+    given = task["ansible.builtin.assert"]
+    assert holds(given["that"], **known) is (not why)
+    if why:
+        templar = Templar(loader=DataLoader(), variables={"rotation_issuer": "https://new", **known})
+        told = f"The rotation to https://new is not complete, because {why}; run it again. Not yet."
+        assert templar.template(given["fail_msg"]) == told

@@ -292,6 +292,7 @@ class HolderAudit:
         # of the others it is told that they are to be waited for
         cached = [p.found for p in pods if p.found.may_be_cached and p.found.verdict not in BLOCKING]
         watched = self._find_watched(cached, around)
+        gaps = [*self.gaps, *self.used.problems]
         outside = [outside_record(t, window, around.now) for t in self.request.outside]
         may_go, sentence = conclude(
             [p.found for p in pods],
@@ -301,7 +302,7 @@ class HolderAudit:
             # where the logs leave something open, all may be old, and that is told already
             unsure=0 if self.used.problems else count_unsure(pods, self.used.uses, around.now),
             cached=len(cached) - len(watched),
-            problems=[*self.gaps, *self.used.problems],
+            problems=gaps,
         )
         counts = Counter(p.found.verdict for p in pods)
         shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING]
@@ -333,6 +334,7 @@ class HolderAudit:
                 "servers": self.servers,
                 "nodes": [n.record() for n in self.nodes],
                 "problems": [*self.problems, *self.used.problems],
+                "gaps": gaps,
             },
             "explanation": " ".join(
                 [sentence, *self._tell_more(window, rollout, self._tell_cached(len(cached), watched, around.now))]
