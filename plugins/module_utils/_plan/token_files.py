@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from sys import intern
@@ -120,28 +120,29 @@ def find_unread(nodes: Sequence[NodeFiles]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProof:
-    """The token files of those ``nodes`` that could be read, at ``now``, in a cluster whose new tokens have ``issuer``."""
+    """The token files of those nodes that could be read, at ``now``, in a cluster whose new tokens have ``issuer``.
+
+    They are kept by node: what is printed on one tells nothing of the pods of another.
+    """
 
     issuer: str
     now: datetime
-    files: Mapping[FilePlace, TokenFile]
-    nodes: Collection[str]
+    files: Mapping[str, Mapping[FilePlace, TokenFile]]
 
     @classmethod
     def of(cls, nodes: Sequence[NodeFiles], *, issuer: str, now: datetime) -> FileProof:
         """Return what the files of the nodes prove together."""
-        read = [n for n in nodes if not n.problem]
-        files = {place: file for n in read for place, file in n.files.items()}
-        return cls(issuer=issuer, now=now, files=files, nodes={n.name for n in read})
+        return cls(issuer=issuer, now=now, files={n.name: n.files for n in nodes if not n.problem})
 
     def judge(self, found: HolderVerdict, source: TokenSource, pod: PodFacts) -> HolderVerdict:
         """Return the verdict about one token of a pod, which the specification has given as ``found``.
 
         Copies of a file are not in it, so about those the specification's verdict stays, as about pods on other nodes.
         """
-        if source.place is None or source.delivery is not Delivery.FILE or pod.node not in self.nodes:
+        files = self.files.get(pod.node)
+        if source.place is None or source.delivery is not Delivery.FILE or files is None:
             return found
-        file = self.files.get((pod.uid, *source.place))
+        file = files.get((pod.uid, *source.place))
         if file is None:
             return _judge_missing(found, source)
         return _judge_new(found, source, file) if file.issuer == self.issuer else _judge_old(found, file, self.now)

@@ -224,7 +224,8 @@ def source(delivery=Delivery.FILE, started=EARLY, seconds=3600, **more):
 def judge(now, files, *sources, started=EARLY, nodes=("n0",), ready=EARLY):
     pod = PodFacts(namespace="shop", name="web", uid=UID, node="n0", phase="Running", start_time=started)
     around = Surroundings(window=WINDOW, now=now, ready_since={"n0": ready})
-    proof = FileProof(issuer=NEW, now=now, nodes=nodes, files={(UID, *place): f for place, f in files.items()})
+    found = {(UID, *place): f for place, f in files.items()}
+    proof = FileProof(issuer=NEW, now=now, files=dict.fromkeys(nodes, found))
     found = judge_holder(HolderPod(pod=pod, sources=sources or (source(),)), around, proof.judge)
     assert found.reason in REASONS
     return found
@@ -345,11 +346,21 @@ def test_a_proof_is_of_the_nodes_that_were_read():
         NodeFiles(name="c", problem="it is not Ready"),
     ]
     proof = FileProof.of(nodes, issuer=NEW, now=at(9))
-    assert (set(proof.files), proof.nodes) == ({("1", *PLACE), ("2", *PLACE)}, {"a", "b"})
+    assert {name: set(files) for name, files in proof.files.items()} == {"a": {("1", *PLACE)}, "b": {("2", *PLACE)}}
     assert find_unread(nodes[:2]) == ""
     assert find_unread(nodes) == "the token files of 1 of 3 nodes could not be read (c: it is not Ready)"
     away = [NodeFiles(name=f"n{number}", problem="no") for number in range(5)]
     assert find_unread(away).endswith("(n0: no; n1: no; n2: no; and 2 more)")
+
+
+def test_what_a_node_prints_tells_nothing_of_the_pods_of_another():
+    new, old = held(NEW, at(8, 20))[PLACE], held(OLD, at(7, 59))[PLACE]
+    nodes = [NodeFiles(name="n0", files={(UID, *PLACE): old}), NodeFiles(name="n1", files={(UID, *PLACE): new})]
+    proof = FileProof.of(nodes, issuer=NEW, now=at(8, 30))
+    pod = PodFacts(namespace="shop", name="web", uid=UID, node="n0", phase="Running", start_time=EARLY)
+    found = HolderVerdict(verdict=Verdict.FILE_RENEWS, reason="FileRenews", until=BY)
+    assert proof.judge(found, source(), pod).reason == "FileShowsOld"
+    assert proof.judge(found, source(), replace(pod, node="n2")) == found
 
 
 def test_only_nodes_with_tokens_are_read():
