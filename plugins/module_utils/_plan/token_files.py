@@ -23,13 +23,18 @@ POD_FOLDER = "/var/lib/kubelet/pods"
 MAX_OUTPUT = 8_000_000
 #: Prints a line for each token file below the folder $1: the pod's UID, the volume, the path in it as hexadecimal digits
 #: (users choose it, and it may hold a line break), and the payload. Neither header nor signature leave the script, without
-#: which a payload is no credential. The last line says how many there were; without it something is missing. A token's file
-#: has three parts and no line end; of what else has that form, the payload is printed too and is dropped by who knows the
-#: specifications. The variables are emptied because a file that is gone would leave them as they were.
+#: which a payload is no credential. The last line says how many there were; without it something is missing. It is printed
+#: only after a search that has succeeded: one that was killed fails, and so does one whose pods go meanwhile, which is tried
+#: again. A word alone is no line of a file, which has four. A token's file has three parts and no line end; of what else has
+#: that form, the payload is printed too and is dropped by who knows the specifications. The variables are emptied because a file
+#: that is gone would leave them as they were.
 SCRIPT = """\
 exec 2>/dev/null
 cd "$1" || exit 1
-find */volumes/kubernetes.io~projected/*/..data/ -type f -size -40 -exec /bin/sh -c '
+all="*/volumes/kubernetes.io~projected/*/..data/"
+for attempt in 1 2 3; do
+for first in $all; do break; done
+if [ "$first" = "$all" ] || find $all -type f -size -40 -exec /bin/sh -c '
 LC_ALL=C
 for file do
   header= payload= signature=
@@ -39,9 +44,17 @@ for file do
   pod=${file%%/*} volume=${file%%/..data/*} path=${file#*/..data/}
   path=$(printf %s "$path" | od -An -v -tx1 | tr -d " \\n")
   echo "$pod ${volume##*/} $path $payload"
-done' sh {} + | awk -v most="$2" '
-{ size += length($0) + 1; if (size > most) exit; print }
-END { print (size > most ? "more" : "end"), NR }'
+done
+exit 0' sh {} +; then echo whole; break; fi
+echo again
+done | awk -v most="$2" '
+$0 == "whole" { whole = 1; exit }
+$0 == "again" { size = count = 0; next }
+{ size += length($0) + 1; if (size > most) exit; lines[++count] = $0 }
+END {
+  if (whole) for (number = 1; number <= count; number++) print lines[number]
+  print (size > most ? "more" : whole ? "end" : "cut"), count + 0
+}'
 """
 #: So many of the nodes that could not be read are named in the sentence.
 SHOWN_NODES = 3

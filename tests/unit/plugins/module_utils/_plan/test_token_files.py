@@ -119,6 +119,9 @@ def test_every_token_file_is_told_and_nothing_else(tmp_path, shell):
     [
         f"x\n{UID} tokens 746f6b656e {payload(OLD)}\nend 1",
         "x\nmore 0",
+        "whole",
+        "x\nwhole\n",
+        "x\nagain\n",
         "$(touch evil)",
         "`touch evil`",
         "'; touch evil; '",
@@ -147,6 +150,51 @@ def test_a_file_that_is_gone_leaves_no_line(tmp_path):
     command = ["sh", "-ec", find + SCRIPT, "token-files", str(tmp_path), "1000000"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert set(parse_files(done.stdout)) == {(UID, "tokens", "token")}
+
+
+#: What stands for find in the script: it shows the first of two files to what reads them, and goes on as a test wants.
+HALF = """find() {{
+  echo once >>../calls
+  while [ "$1" != -exec ]; do shift; done
+  "$2" "$3" "$4" "$5" {folder}/token
+  {then}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "calls", "found"),
+    [
+        # killed half-way, each time
+        ("return 137", 3, None),
+        ("return 1", 3, None),
+        # a pod went while it was at work, and the first look is not told
+        ('[ "$(grep -c once ../calls)" = 2 ]', 2, ["token"]),
+        ('[ "$(grep -c once ../calls)" = 1 ] && return 1; "$2" "$3" "$4" "$5" {folder}/other', 2, ["token", "other"]),
+    ],
+)
+def test_a_search_that_has_not_succeeded_proves_nothing(tmp_path, then, calls, found):
+    home = tmp_path / "pods"
+    write(home, "tokens", {"token": token(), "other": token()})
+    folder = f"{UID}/volumes/kubernetes.io~projected/tokens/..data"
+    script = HALF.format(folder=folder, then=then.format(folder=folder)) + SCRIPT
+    done = subprocess.run(["sh", "-ec", script, "x", str(home), "10000"], capture_output=True, text=True, check=True)
+    assert (tmp_path / "calls").read_text().split() == ["once"] * calls
+    if found is None:
+        assert done.stdout == "cut 0\n"
+        with pytest.raises(FilesUnreadable, match="is not whole"):
+            parse_files(done.stdout)
+    else:
+        assert list(parse_files(done.stdout)) == [(UID, "tokens", path) for path in found]
+
+
+def test_what_reads_the_files_may_be_killed(tmp_path):
+    write(tmp_path, "tokens", {"token": token()})
+    script = SCRIPT.replace("exit 0'", "kill -9 $$'")
+    done = subprocess.run(
+        ["sh", "-ec", script, "x", str(tmp_path), "10000"], capture_output=True, text=True, check=True
+    )
+    assert (script == SCRIPT, done.stdout) == (False, "cut 0\n")
 
 
 def test_many_files_are_all_told(tmp_path):
