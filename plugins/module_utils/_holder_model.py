@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,7 @@ class Delivery(enum.Enum):
     FILE = "file"
     #: A subPath mount: the container keeps the file that was there when it started.
     SUB_PATH = "subPath"
-    #: A subPathExpr, which only the kubelet can resolve.
+    #: A subPathExpr, which only the kubelet can resolve, or a subPath of which nobody knows what it holds.
     SUB_PATH_EXPR = "subPathExpr"
     #: An init container can read the token and write where a container that can't read it looks.
     INIT_COPY = "init copy"
@@ -63,6 +64,7 @@ class TokenDriver:
 class HolderPod:
     """What the verdict about a pod needs. ``deleted_at`` is the moment at which it is to be gone (deletionTimestamp).
 
+    ``ended_at`` is when the last of its containers that have ended did.
     ``legacy`` are the names of the Secrets with service account tokens that it uses.
     """
 
@@ -71,6 +73,7 @@ class HolderPod:
     sources: tuple[TokenSource, ...] = ()
     legacy: tuple[str, ...] = ()
     deleted_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +98,8 @@ def token_driver(driver: Mapping[str, Any]) -> TokenDriver | None:
 
 def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
     """Return the facts of a pod as the API shows it."""
-    facts, spec = pod_facts(pod), pod.get("spec") or {}
-    mounts = _Mounts(spec, pod.get("status") or {})
+    facts, spec, status = pod_facts(pod), pod.get("spec") or {}, pod.get("status") or {}
+    mounts = _Mounts(spec, status)
     sources = [s for v in spec.get("volumes") or () for s in _projected_sources(v, mounts)]
     sources += [s for v in spec.get("volumes") or () for s in _driver_sources(v, facts, mounts, context)]
     legacy = {n for n in _secrets_of(spec) if (facts.namespace, n) in context.legacy} if context.legacy else ()
@@ -106,6 +109,7 @@ def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
         sources=tuple(dict.fromkeys(sources)),
         legacy=tuple(sorted(legacy)),
         deleted_at=parse_time(pod["metadata"].get("deletionTimestamp")),
+        ended_at=max((moment for _name, moment in _moments(status, "finishedAt")), default=None),
     )
 
 
@@ -133,19 +137,23 @@ class _Mounts:
 
     def readers(self, volume: str) -> list[Mapping[str, Any]]:
         """Return the containers that mount the whole volume, in which the file changes."""
-        return [
-            c
-            for c in self.running
-            if any(not m.get("subPath") and not m.get("subPathExpr") for m in _mounts_of(c, volume))
-        ]
+        return [c for c in self.running if not all(_is_part(m) for m in _mounts_of(c, volume))]
 
     def keepers(self, volume: str, path: str) -> list[Mapping[str, Any]]:
         """Return the containers that mount by subPath what holds the token."""
-        return [c for c in self.running if any(_is_within(path, m.get("subPath")) for m in _mounts_of(c, volume))]
+        return [c for c in self.running if any(_holds(m, path) for m in _mounts_of(c, volume))]
+
+    def strays(self, volume: str, paths: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return the containers that mount a part of the volume which holds none of its tokens, as far as can be told."""
+        return [
+            c
+            for c in self.running
+            if any(_is_part(m) and not any(_holds(m, p) for p in paths) for m in _mounts_of(c, volume))
+        ]
 
     def parts(self, volume: str) -> list[Mapping[str, Any]]:
         """Return the containers that mount a part of the volume, whichever."""
-        return [c for c in self.running if any(m.get("subPath") or m.get("subPathExpr") for m in _mounts_of(c, volume))]
+        return [c for c in self.running if any(_is_part(m) for m in _mounts_of(c, volume))]
 
     def resolvers(self, volume: str) -> list[Mapping[str, Any]]:
         return [c for c in self.running if any(m.get("subPathExpr") for m in _mounts_of(c, volume))]
@@ -165,8 +173,22 @@ def _writes(mount: Mapping[str, Any], volumes: Collection[str]) -> bool:
     return mount["name"] in volumes and not mount.get("readOnly")
 
 
-def _is_within(path: str, folder: str | None) -> bool:
-    return bool(folder) and f"{path}/".startswith(f"{folder}/")
+def _is_part(mount: Mapping[str, Any]) -> bool:
+    """Tell whether a mount keeps what was there when its container started. Of the whole volume the kubelet mounts the folder,
+    in which it changes a link; so it does for the subPath "." and its like."""
+    return bool(mount.get("subPathExpr")) or posixpath.normpath(mount.get("subPath") or ".") != "."
+
+
+def _holds(mount: Mapping[str, Any], path: str) -> bool:
+    """Tell whether a subPath, however it is written, holds what is at this path of a volume."""
+    part = posixpath.normpath(mount.get("subPath") or ".")
+    if part == ".":
+        return False
+    first, _slash, rest = part.partition("/")
+    if first.startswith(".."):
+        # ..data, or the folder that it leads to: the files of the whole volume as they were then
+        part = rest
+    return not part or f"{path}/".startswith(f"{part}/")
 
 
 def _moments(status: Mapping[str, Any], key: str) -> Iterator[tuple[str, datetime]]:
@@ -179,17 +201,19 @@ def _moments(status: Mapping[str, Any], key: str) -> Iterator[tuple[str, datetim
 
 
 def _projected_sources(volume: Mapping[str, Any], mounts: _Mounts) -> Iterator[TokenSource]:
-    for projection in (volume.get("projected") or {}).get("sources") or ():
-        token = projection.get("serviceAccountToken")
-        if not token:
-            continue
-        name, path = volume["name"], token["path"]
+    projections = (volume.get("projected") or {}).get("sources") or ()
+    # a kubelet writes files to their paths in the shortest form
+    tokens = [(t, posixpath.normpath(t["path"])) for p in projections if (t := p.get("serviceAccountToken"))]
+    for token, path in tokens:
+        name = volume["name"]
         ways = {
             Delivery.SUB_PATH: mounts.keepers(name, path),
             Delivery.SUB_PATH_EXPR: mounts.resolvers(name),
             Delivery.INIT_COPY: mounts.copiers(name),
         }
         readers = mounts.readers(name)
+        if not readers and not any(ways.values()):
+            ways[Delivery.SUB_PATH_EXPR] = mounts.strays(name, [p for _token, p in tokens])
         if readers or not any(ways.values()):
             ways[Delivery.FILE] = readers
         for delivery, containers in ways.items():

@@ -192,9 +192,18 @@ token_holders:
   type: dict
   contains:
     may_go:
-      description: Whether the former issuer may go, as far as it was looked.
+      description:
+        - Whether the former issuer may go, as far as it was looked. What programs keep in their memory is looked at with
+          O(verify=use) only, see RV(token_holders.may_be_cached).
       type: bool
       sample: false
+    may_be_cached:
+      description:
+        - How many pods with new tokens may have a program that keeps an old one in its memory, see
+          RV(token_holders.pods[].may_be_cached), of which it was not looked whether it does. Those are not counted whose uses of
+          tokens were read with O(verify=use) from two minutes after the file was rewritten on, or longer.
+      type: int
+      sample: 12
     issuer:
       description: The issuer of new tokens.
       type: str
@@ -316,7 +325,8 @@ token_holders:
         until:
           description:
             - When that is over by itself; null where it is not, or where that is not known.
-            - With V(renewed), by when its files had been rewritten, and with V(no_token), when its tokens had expired.
+            - With V(renewed), by when its files had been rewritten, and with V(no_token), when its tokens had expired or it
+              had ended.
           type: str
           sample: "2026-11-22T08:52:36Z"
         may_be_cached:
@@ -466,6 +476,11 @@ token_holders:
       type: list
       elements: str
       sample: ['Secrets may not be read: secrets is forbidden: User "u" cannot list resource "secrets" at the cluster scope']
+    gaps:
+      description: Those of RV(token_holders.problems) that keep the former issuer from going, since holders may have been missed.
+      type: list
+      elements: str
+      sample: ["the token files of 1 of 3 nodes could not be read (worker-1: it is not Ready)"]
 explanation:
   description: The same in sentences, the first of which says whether the former issuer may go.
   returned: success, and when it was waited in vain

@@ -556,10 +556,10 @@ def test_a_program_that_reads_once_is_told_from_one_that_reads_again_by_its_use(
     assert (mine["csi-again"]["verdict"], mine["csi-again"]["may_be_cached"]) == ("renewed", lives)
 
     def keeps_it(mine):
-        return mine["reads-once"]["source"] == "use"
+        return mine["reads-once"]["verdict"] == "old_until_restarted"
 
     mine = eventually(lambda: find_verdicts(lab, keeps_it, verify=["use"]), timeout=200)
-    assert (mine["reads-once"]["verdict"], mine["reads-once"]["reason"]) == ("old_until_restarted", "OldTokenInUse")
+    assert (mine["reads-once"]["source"], mine["reads-once"]["reason"]) == ("use", "OldTokenInUse")
     assert (mine["reads-again"]["verdict"], mine["reads-again"]["source"]) == ("renewed", "spec")
 
 
@@ -575,5 +575,5 @@ def test_when_all_are_renewed_the_former_issuer_may_go(lab, rotated):
     assert found["may_go"] is True
     sentence = explanation.partition(". ")[0]
     assert sentence.startswith("The old issuer"), explanation
-    assert sentence.endswith(" may go now"), explanation
+    assert " may go now" in sentence, explanation
     assert former in sentence

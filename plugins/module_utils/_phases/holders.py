@@ -52,7 +52,7 @@ from .._plan.issuer_traces import Trace, TraceSearch
 from .._plan.node_record import find_restarted
 from .._plan.rollout import find_ready_by
 from .._plan.token_files import FileProof, NodeFiles, choose_nodes, find_unread
-from .._plan.token_uses import UseVerdict, apply_uses, count_unsure
+from .._plan.token_uses import UseVerdict, apply_uses, count_unsure, find_watched_since
 from .._run import RecordStore
 from .rollout import look_at_rollout
 from .token_files import FileSearch
@@ -289,6 +289,10 @@ class HolderAudit:
 
     def _describe(self, around: Surroundings, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> dict[str, Any]:
         window = around.window
+        # of the others it is told that they are to be waited for
+        cached = [p.found for p in pods if p.found.may_be_cached and p.found.verdict not in BLOCKING]
+        watched = self._find_watched(cached, around)
+        gaps = [*self.gaps, *self.used.problems]
         outside = [outside_record(t, window, around.now) for t in self.request.outside]
         may_go, sentence = conclude(
             [p.found for p in pods],
@@ -297,7 +301,8 @@ class HolderAudit:
             strangers=sum(bool(is_old) and not use.pod_uid for use, is_old in self.used.uses),
             # where the logs leave something open, all may be old, and that is told already
             unsure=0 if self.used.problems else count_unsure(pods, self.used.uses, around.now),
-            problems=[*self.gaps, *self.used.problems],
+            cached=len(cached) - len(watched),
+            problems=gaps,
         )
         counts = Counter(p.found.verdict for p in pods)
         shown = [p for p in pods if self.request.all_pods or p.found.verdict in BLOCKING]
@@ -306,6 +311,7 @@ class HolderAudit:
             "changed": False,
             "token_holders": {
                 "may_go": may_go,
+                "may_be_cached": len(cached) - len(watched),
                 "issuer": window.issuer,
                 "former": [f.record() for f in window.former],
                 "switched_not_before": format_time(window.first),
@@ -328,11 +334,22 @@ class HolderAudit:
                 "servers": self.servers,
                 "nodes": [n.record() for n in self.nodes],
                 "problems": [*self.problems, *self.used.problems],
+                "gaps": gaps,
             },
-            "explanation": " ".join([sentence, *self._tell_more(window, rollout, pods)]),
+            "explanation": " ".join(
+                [sentence, *self._tell_more(window, rollout, self._tell_cached(len(cached), watched, around.now))]
+            ),
         }
 
-    def _tell_more(self, window: SwitchWindow, rollout: Mapping[str, Any], pods: Sequence[JudgedPod]) -> list[str]:
+    def _find_watched(self, cached: Sequence[HolderVerdict], around: Surroundings) -> list[datetime]:
+        """Return from when on the audit logs show what programs keep, for each of these pods of which they can."""
+        last = around.window.last
+        if last is None or "use" not in self.request.verify or self.used.problems:
+            return []
+        since = max(last, self.request.used_since or last)
+        return [begins for found in cached if (begins := find_watched_since(found, since, around.now))]
+
+    def _tell_more(self, window: SwitchWindow, rollout: Mapping[str, Any], cached: str) -> list[str]:
         """Return what the sentence leaves open."""
         told = []
         if window.last is None and not window.is_over:
@@ -343,22 +360,35 @@ class HolderAudit:
                 else "When the last API server switched is not known any more; set since to that moment."
             )
         if not window.is_over:
-            told.append(self._tell_cached(sum(p.found.may_be_cached for p in pods)))
+            told.append(cached)
         if self.traces:
             told.append(f"{len(self.traces)} places are to be changed by hand.")
         end = f": they die at {format_time(window.trusted_until)} at the latest" if window.trusted_until else ""
         told.append(f"Tokens that were given to people and systems outside can't be listed{end}.")
         return [t for t in told if t]
 
-    def _tell_cached(self, cached: int) -> str:
-        """Return what is known of programs that may have read their files only before those were rewritten."""
-        if "use" in self.request.verify and not self.used.problems:
+    def _tell_cached(self, cached: int, watched: Sequence[datetime], now: datetime) -> str:
+        """Return what is known of programs that may have read their files only before those were rewritten.
+
+        ``cached`` counts their pods; of those, ``watched`` has from when on the audit logs show what they keep.
+        """
+        runs = "pods something runs since before the file was rewritten; "
+        told, unwatched = [], cached - len(watched)
+        is_read = "use" in self.request.verify and not self.used.problems
+        if is_read:
             names = ", ".join(s["name"] for s in self.servers)
-            return (
+            told.append(
                 f"The audit logs of {names} know of requests to these API servers only, of no use of tokens elsewhere."
             )
-        told = (
-            f"In {cached} pods something runs since before the file was rewritten; whether it has read the file again is not in "
-            "a specification."
-        )
-        return told if cached else ""
+        if watched:
+            begins, ends = format_time(max(watched)), format_time(now)
+            told.append(
+                f"In {len(watched)} {runs}of them the logs show no use of an old token from {begins} to {ends}."
+            )
+        if unwatched:
+            told.append(
+                f"In {unwatched} {runs}the audit logs can't show yet whether it has read the file again."
+                if is_read
+                else f"In {unwatched} {runs}whether it has read the file again is not in a specification."
+            )
+        return " ".join(told)

@@ -79,7 +79,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "SubPath": "a subPath mount keeps the file of when its container started, which was before the first switch",
         "TakenLater": "what keeps the token was started after the file had been rewritten",
         "SubPathUnsure": "a subPath mount keeps the file of when its container started; that may have been rewritten by then",
-        "SubPathExpr": "a subPathExpr may mount the file of when its container started",
+        "SubPathExpr": "a subPathExpr, or a subPath that is none of its tokens, may mount the file of when its container started",
         "InitCopy": "an init container can have copied the token to where a container that does not mount it reads",
         "CsiDriver": "a CSI driver was given the token, and is given another one only if its kubelet is restarted",
         "FileShowsNew": "its file holds a token of the new issuer",
@@ -88,7 +88,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "FileMissing": "its node has no file with the token that its specification names",
         "NoFile": "the kubelet has made no file of its token, and no container that would read it runs",
         "OldTokenInUse": "the audit logs show it using a token that was issued before the switch",
-        "UseContradictsSpec": "the audit logs show it using a token from before the switch, which its specification rules out",
+        "UseContradictsSpec": "the audit logs show it using a token from before the switch, which the rest rules out",
     }
 )
 
@@ -117,7 +117,8 @@ class SwitchWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderVerdict:
     """What one pod holds. ``until`` is when that is over by itself: for RENEWED a moment that is past, by which files had
-    been rewritten. ``expires`` is when any token from before the switch has expired by its own lifetime.
+    been rewritten, for NO_TOKEN one after which it can't have used any. ``expires`` is when any token from before the switch has
+    expired by its own lifetime.
 
     ``may_be_cached``: the specification can't tell whether a program read a file only before it was rewritten.
     """
@@ -193,6 +194,8 @@ def judge_holder(holder: HolderPod, around: Surroundings, prove: Prove = trust_s
         return _worst([prove(renewed, s, pod) for s in holder.sources])
     if exemption == "NoToken" and holder.legacy:
         return HolderVerdict(verdict=Verdict.LEGACY, reason="LegacySecret")
+    if exemption == "Finished":
+        return HolderVerdict(verdict=Verdict.NO_TOKEN, reason=exemption, until=holder.ended_at)
     if exemption:
         return HolderVerdict(verdict=Verdict.NO_TOKEN, reason=exemption)
     gone_at = holder.deleted_at + LEEWAY if holder.deleted_at else None
@@ -507,12 +510,13 @@ def conclude(
     outside: Collection[Mapping[str, Any]] = (),
     strangers: int = 0,
     unsure: int = 0,
+    cached: int = 0,
     problems: Sequence[str] = (),
 ) -> tuple[bool, str]:
     """Return whether the former issuer may go, and the sentence that says so.
 
-    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``problems`` are why what
-    was asked for could not be found out.
+    ``strangers`` counts old tokens in use that are no pod's, ``unsure`` those in use that may be old, ``cached`` pods of which
+    nobody has watched whether a program keeps an old token; ``problems`` are why what was asked for could not be found out.
     """
     blocking = [v for v in verdicts if v.verdict in BLOCKING]
     if window.is_over:
@@ -537,7 +541,8 @@ def conclude(
     if problems:
         told.append(f"what was asked for can't be told, because {'; '.join(problems)}")
     if not told:
-        return True, f"{_name_former(window)} may go now."
+        kept = f"{cached} pod(s) may keep an old token in memory, which verify: use tells"
+        return True, f"{_name_former(window)} may go now{f' as far as files tell; {kept}' if cached else ''}."
     return False, f"Not yet: {'; '.join(told)}."
 
 

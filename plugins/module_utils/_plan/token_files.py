@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from sys import intern
@@ -23,13 +23,18 @@ POD_FOLDER = "/var/lib/kubelet/pods"
 MAX_OUTPUT = 8_000_000
 #: Prints a line for each token file below the folder $1: the pod's UID, the volume, the path in it as hexadecimal digits
 #: (users choose it, and it may hold a line break), and the payload. Neither header nor signature leave the script, without
-#: which a payload is no credential. The last line says how many there were; without it something is missing. A token's file
-#: has three parts and no line end; of what else has that form, the payload is printed too and is dropped by who knows the
-#: specifications. The variables are emptied because a file that is gone would leave them as they were.
+#: which a payload is no credential. The last line says how many there were; without it something is missing. It is printed
+#: only after a search that has succeeded: one that was killed fails, and so does one whose pods go meanwhile, which is tried
+#: again. A word alone is no line of a file, which has four. A token's file has three parts and no line end; of what else has
+#: that form, the payload is printed too and is dropped by who knows the specifications. The variables are emptied because a file
+#: that is gone would leave them as they were.
 SCRIPT = """\
 exec 2>/dev/null
 cd "$1" || exit 1
-find */volumes/kubernetes.io~projected/*/..data/ -type f -size -40 -exec /bin/sh -c '
+all="*/volumes/kubernetes.io~projected/*/..data/"
+for attempt in 1 2 3; do
+for first in $all; do break; done
+if [ "$first" = "$all" ] || find $all -type f -size -40 -exec /bin/sh -c '
 LC_ALL=C
 for file do
   header= payload= signature=
@@ -39,9 +44,17 @@ for file do
   pod=${file%%/*} volume=${file%%/..data/*} path=${file#*/..data/}
   path=$(printf %s "$path" | od -An -v -tx1 | tr -d " \\n")
   echo "$pod ${volume##*/} $path $payload"
-done' sh {} + | awk -v most="$2" '
-{ size += length($0) + 1; if (size > most) exit; print }
-END { print (size > most ? "more" : "end"), NR }'
+done
+exit 0' sh {} +; then echo whole; break; fi
+echo again
+done | awk -v most="$2" '
+$0 == "whole" { whole = 1; exit }
+$0 == "again" { size = count = 0; next }
+{ size += length($0) + 1; if (size > most) exit; lines[++count] = $0 }
+END {
+  if (whole) for (number = 1; number <= count; number++) print lines[number]
+  print (size > most ? "more" : whole ? "end" : "cut"), count + 0
+}'
 """
 #: So many of the nodes that could not be read are named in the sentence.
 SHOWN_NODES = 3
@@ -120,28 +133,29 @@ def find_unread(nodes: Sequence[NodeFiles]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProof:
-    """The token files of those ``nodes`` that could be read, at ``now``, in a cluster whose new tokens have ``issuer``."""
+    """The token files of those nodes that could be read, at ``now``, in a cluster whose new tokens have ``issuer``.
+
+    They are kept by node: what is printed on one tells nothing of the pods of another.
+    """
 
     issuer: str
     now: datetime
-    files: Mapping[FilePlace, TokenFile]
-    nodes: Collection[str]
+    files: Mapping[str, Mapping[FilePlace, TokenFile]]
 
     @classmethod
     def of(cls, nodes: Sequence[NodeFiles], *, issuer: str, now: datetime) -> FileProof:
         """Return what the files of the nodes prove together."""
-        read = [n for n in nodes if not n.problem]
-        files = {place: file for n in read for place, file in n.files.items()}
-        return cls(issuer=issuer, now=now, files=files, nodes={n.name for n in read})
+        return cls(issuer=issuer, now=now, files={n.name: n.files for n in nodes if not n.problem})
 
     def judge(self, found: HolderVerdict, source: TokenSource, pod: PodFacts) -> HolderVerdict:
         """Return the verdict about one token of a pod, which the specification has given as ``found``.
 
         Copies of a file are not in it, so about those the specification's verdict stays, as about pods on other nodes.
         """
-        if source.place is None or source.delivery is not Delivery.FILE or pod.node not in self.nodes:
+        files = self.files.get(pod.node)
+        if source.place is None or source.delivery is not Delivery.FILE or files is None:
             return found
-        file = self.files.get((pod.uid, *source.place))
+        file = files.get((pod.uid, *source.place))
         if file is None:
             return _judge_missing(found, source)
         return _judge_new(found, source, file) if file.issuer == self.issuer else _judge_old(found, file, self.now)

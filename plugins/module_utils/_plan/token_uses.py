@@ -35,6 +35,9 @@ MAX_ISSUED = 1_000_000
 MAX_USED = 20_000
 #: How long after a file was rewritten a program may still use what it read before: client-go reads a file every minute.
 REREAD = timedelta(minutes=2)
+#: So far apart two moments may be told that are one: pods tell whole seconds, clocks differ, and a kube-apiserver takes a token
+#: that it has just checked for 10 s more.
+BLUR = timedelta(seconds=10)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,8 +99,9 @@ class UseReader:
     switched: SwitchTime
     since: datetime
     issued: IssuedIds
+    #: The first use of each token.
     uses: dict[int, TokenUse] = field(default_factory=dict)
-    #: When clients outside of pods were first seen with a new token, the last of each.
+    #: When clients outside of pods were first seen with a new token.
     moved: dict[tuple[str, str, str, str], datetime] = field(default_factory=dict)
     has_issued: bool = False
     is_full: bool = False
@@ -120,15 +124,20 @@ class UseReader:
             if number in self.issued.fresh:
                 if not _is_bound(block, own):
                     self._looked_at.add(number)
-                    use = self._read_use(block, own)
+                    use = self._read_first(block, matches, own)
                     if use and len(self.moved) < MAX_USED:
-                        self.moved[use.client] = use.last
+                        self.moved[use.client] = min(use.last, self.moved.get(use.client, use.last))
             elif number in self.uses:
                 self._again[number] = _find_received(_line_at(block, own.start()))
             else:
-                use = self._read_use(block, own)
-                if use:
-                    self._keep(number, use)
+                use = self._read_first(block, matches, own)
+                if use and self._keep(number, use):
+                    self._again[number] = _find_received(_line_at(block, own.start()))
+
+    def first_moves(self) -> Iterator[tuple[tuple[str, str, str, str], datetime]]:
+        """Yield clients outside of pods with a moment at which each used a token that is known to be new."""
+        yield from self.moved.items()
+        yield from ((u.client, u.last) for n, u in self.uses.items() if n in self.issued.fresh and not u.pod_uid)
 
     def last_uses(self) -> dict[int, TokenUse]:
         """Return the last use of each token that was not known to be new, by a hash of its ID."""
@@ -149,14 +158,24 @@ class UseReader:
         elif not self.switched.not_before or moment >= self.switched.not_before:
             self.issued.doubtful.add(hash(match[1]))
 
-    def _keep(self, number: int, use: TokenUse) -> None:
+    def _keep(self, number: int, use: TokenUse) -> bool:
+        """Tell whether there was room for it."""
         if number not in self.uses and len(self.uses) >= MAX_USED:
             self.uses = {n: u for n, u in self.uses.items() if n not in self.issued.fresh}
             self._again = {n: text for n, text in self._again.items() if n in self.uses}
         if number in self.uses or len(self.uses) < MAX_USED:
             self.uses[number] = use
-        else:
-            self.is_full = True
+            return True
+        self.is_full = True
+        return False
+
+    def _read_first(self, block: bytes, matches: Iterable[re.Match[bytes]], last: re.Match[bytes]) -> TokenUse | None:
+        """Return the first use that counts of those of one token in a block, of which ``last`` is the last one."""
+        use = self._read_use(block, last)
+        if use is None:
+            return None
+        earlier = (self._read_use(block, m) for m in matches if m is not last and _is_own(block, m))
+        return next((u for u in earlier if u), use)
 
     def _read_use(self, block: bytes, match: re.Match[bytes]) -> TokenUse | None:
         """Return a use that counts: by a service account, since the moment asked for."""
@@ -262,24 +281,31 @@ def judge_uses(
     uses = [
         (u, None if problems or n in issued.doubtful else True)
         for n, u in merged.items()
-        if u.pod_uid or u.last >= moved.get(u.client, u.last)
+        if u.pod_uid or not _is_given_up(u, moved.get(u.client), until)
     ]
     uses.sort(key=lambda found: (found[1] is None, found[0].namespace, found[0].service_account, found[0].pod))
     return UseVerdict(uses=uses, problems=problems)
 
 
+def _is_given_up(use: TokenUse, moved: datetime | None, until: datetime) -> bool:
+    """Tell whether a client has left its old token, last in ``use``, for a new one, which it had first at ``moved``.
+
+    Where clients can't be told apart, as behind one address, the new token of one must not hide that another goes on with an old
+    one. So a client is given the time that a program takes to read its file again, and no more.
+    """
+    return moved is not None and use.last <= moved + REREAD < until
+
+
 def _merge(
     readers: Iterable[UseReader], issued: IssuedIds
 ) -> tuple[dict[int, TokenUse], dict[tuple[str, str, str, str], datetime]]:
-    """Return the last use of each token that is not known to be new, and when clients outside of pods took new ones."""
+    """Return the last use of each token that is not known to be new, and when clients outside of pods first had a new one."""
     merged: dict[int, TokenUse] = {}
     moved: dict[tuple[str, str, str, str], datetime] = {}
     for reader in readers:
-        uses = reader.last_uses()
-        taken = [(u.client, u.last) for n, u in uses.items() if n in issued.fresh and not u.pod_uid]
-        for client, moment in (*taken, *reader.moved.items()):
-            moved[client] = max(moment, moved.get(client, moment))
-        for number, use in uses.items():
+        for client, moment in reader.first_moves():
+            moved[client] = min(moment, moved.get(client, moment))
+        for number, use in reader.last_uses().items():
             if number not in issued.fresh and (number not in merged or use.last > merged[number].last):
                 merged[number] = use
     return merged, moved
@@ -305,22 +331,43 @@ def count_unsure(pods: Iterable[JudgedPod], uses: Iterable[tuple[TokenUse, bool 
     return sum(not use.pod_uid or use.pod_uid in needing for use, _is_old in unsure)
 
 
+def find_watched_since(found: HolderVerdict, since: datetime, now: datetime) -> datetime | None:
+    """Return from when on the audit logs show a program of this pod that keeps an old token though its file was rewritten.
+
+    They hold the uses from ``since`` to ``now``. None where no time is left in which such a use could have been seen.
+    """
+    begins = max(since, found.until + REREAD) if found.until else since
+    return begins if now > begins else None
+
+
 def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerdict:
     """Return the verdict about a pod that has used an old token, for the last time at ``last``.
 
     A use while the file was not rewritten is no news. One after it is of a token that a program keeps, until it expires or
-    the program starts anew.
+    the program starts anew; for a while it may be of one that is about to read the file again. A use that can't have been by what
+    else is known leaves it open who is wrong.
     """
-    if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) and found.reason != "NoToken":
+    is_no_news = found.verdict is Verdict.NO_TOKEN and found.until and last <= found.until + BLUR
+    if is_no_news or found.reason == "Gone":
         return found
-    if found.reason == "NoToken" or found.reason in RENEWED_SINCE:
-        return replace(found, verdict=Verdict.UNKNOWN, reason="UseContradictsSpec", source="use")
-    if found.verdict is Verdict.RENEWED and found.until and last <= found.until + REREAD:
-        return found
+    if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) or found.reason in RENEWED_SINCE:
+        return _contradict(found)
     if found.verdict is Verdict.FILE_RENEWS:
         return replace(found, reason="OldTokenInUse", source="use")
     ends = found.until if found.verdict in BLOCKING else found.expires
+    if ends and last > ends + BLUR:
+        return _contradict(found)
     if ends and now >= ends:
         return found
     verdict = Verdict.OLD_UNTIL if ends else Verdict.OLD_UNTIL_RESTARTED
+    if found.verdict is Verdict.RENEWED and found.until and last <= found.until + REREAD:
+        if last <= found.until or now > found.until + REREAD:
+            return found
+        verdict, ends = Verdict.FILE_RENEWS, min(m for m in (found.until + REREAD, ends) if m)
     return replace(found, verdict=verdict, reason="OldTokenInUse", source="use", until=ends, may_be_cached=False)
+
+
+def _contradict(found: HolderVerdict) -> HolderVerdict:
+    """Return the verdict about a pod that has used a token which it can't have: nobody knows for how long that lives."""
+    unknown = replace(found, verdict=Verdict.UNKNOWN, reason="UseContradictsSpec", source="use")
+    return replace(unknown, until=None, expires=None, may_be_cached=False)

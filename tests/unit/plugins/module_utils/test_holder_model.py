@@ -59,6 +59,55 @@ def test_the_tokens_of_a_pod(name, wanted):
     assert [(s.audience, s.seconds, s.delivery) for s in sources_of(name)] == wanted
 
 
+def mounting(part, *tokens):
+    """Return a pod with these paths of tokens in a volume, of which its one container mounts this part."""
+    pod = copy_of("sub_path")
+    pod["spec"]["containers"][1:] = []
+    pod["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = part
+    sources = [{"serviceAccountToken": {"path": path, "expirationSeconds": 3607}} for path in tokens]
+    pod["spec"]["volumes"][0]["projected"]["sources"] = sources
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("token", "part", "wanted"),
+    [
+        ("token", "./token", Delivery.SUB_PATH),
+        ("token", "token/", Delivery.SUB_PATH),
+        ("token", "..data/token", Delivery.SUB_PATH),
+        ("token", "..2026_11_22_08_00_00.1//token", Delivery.SUB_PATH),
+        ("token", "..data", Delivery.SUB_PATH),
+        ("token", "./..data/.", Delivery.SUB_PATH),
+        ("./deep//token", "deep", Delivery.SUB_PATH),
+        ("deep/token", "..data/deep/", Delivery.SUB_PATH),
+        # the folder of the whole volume is mounted, in which the file changes
+        ("token", ".", Delivery.FILE),
+        ("token", ".//", Delivery.FILE),
+        # nobody knows what is there
+        ("token", "tok", Delivery.SUB_PATH_EXPR),
+        ("token", "..data/tok", Delivery.SUB_PATH_EXPR),
+        ("deep/token", "token", Delivery.SUB_PATH_EXPR),
+    ],
+)
+def test_a_sub_path_may_be_written_in_many_ways(token, part, wanted):
+    (source,) = holder_pod(mounting(part, token), CONTEXT).sources
+    assert (source.delivery, source.started) == (wanted, STARTED)
+
+
+def test_a_part_that_holds_another_token_is_no_riddle():
+    sources = holder_pod(mounting("token", "token", "other"), CONTEXT).sources
+    assert [(s.place[1], s.delivery, s.started) for s in sources] == [
+        ("token", Delivery.SUB_PATH, STARTED),
+        ("other", Delivery.FILE, None),
+    ]
+
+
+def test_the_place_of_a_token_is_where_the_kubelet_writes_it():
+    pod = copy_of("automatic")
+    pod["spec"]["volumes"][0]["projected"]["sources"] = [{"serviceAccountToken": {"path": "./deep//token"}}]
+    assert holder_pod(pod, CONTEXT).sources[0].place[1] == "deep/token"
+
+
 def test_who_takes_a_token_is_asked_since_when_it_runs():
     place = ("kube-api-access-4zq8d", "token")
     assert sources_of("automatic") == (TokenSource(seconds=3607, started=STARTED, place=place),)
@@ -92,6 +141,12 @@ def test_who_reads_what_a_driver_writes_again_is_asked_since_when_it_runs():
     assert {s.started for s in holder_pod(pod, CONTEXT).sources} == {None}
     pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     assert {s.started for s in holder_pod(pod, CONTEXT).sources} == {STARTED}
+
+
+def test_the_sub_path_of_the_whole_is_no_part_of_what_a_driver_writes_again():
+    pod = copy_of("driver_of_claim")
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data", "subPath": "./"}]
+    assert {(s.delivery, s.started) for s in holder_pod(pod, CONTEXT).sources} == {(Delivery.FILE, STARTED)}
 
 
 @pytest.mark.parametrize("key", ["subPath", "subPathExpr"])

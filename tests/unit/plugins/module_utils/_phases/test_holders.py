@@ -345,10 +345,11 @@ def test_without_what_verdicts_rest_on_no_issuer_may_go(audit, monkeypatch, kind
     monkeypatch.setitem(OBJECTS, "Pod", [pod("fresh", LATE), pod("idle", EARLY, token=False)])
     cluster = FakeCluster()
     cluster.denied = {"Secret", "ConfigMap"}
-    assert audit(cluster)[0]["may_go"] is True
+    found, _explanation = audit(cluster)
+    assert (found["may_go"], len(found["problems"]), found["gaps"]) == (True, 2, [])
     cluster.denied = {kind}
     found, explanation = audit(cluster)
-    assert found["may_go"] is False
+    assert (found["may_go"], found["gaps"]) == (False, found["problems"])
     assert explanation.startswith(f"Not yet: what was asked for can't be told, because {found['problems'][0]}.")
 
 
@@ -391,6 +392,49 @@ def test_a_program_that_keeps_its_old_token_is_found_by_its_use(audit):
     assert "The audit logs of m0 know of requests to these API servers only" in explanation
     assert "In 1 pods something runs" not in explanation
     assert audit(cluster, verify=["use"], used_since="2026-11-22T08:56:00Z")[0]["used"] == []
+
+
+NO_SPECIFICATION = "whether it has read the file again is not in a specification."
+NOT_YET = "the audit logs can't show yet whether it has read the file again."
+
+
+@pytest.mark.parametrize(
+    ("now", "more", "cached", "told"),
+    [
+        ("09:00:00", {"verify": ["spec"]}, 1, NO_SPECIFICATION),
+        # the file was rewritten by 08:50:05, and whoever reads it again has done so two minutes later
+        ("08:51:00", {}, 1, NOT_YET),
+        ("08:52:05", {}, 1, NOT_YET),
+        (
+            "09:00:00",
+            {},
+            0,
+            "of them the logs show no use of an old token from 2026-11-22T08:52:05Z to 2026-11-22T09:00:00Z.",
+        ),
+        (
+            "09:00:00",
+            {"used_since": "2026-11-22T08:58:00Z"},
+            0,
+            "of them the logs show no use of an old token from 2026-11-22T08:58:00Z to 2026-11-22T09:00:00Z.",
+        ),
+        ("09:00:00", {"used_since": "2026-11-22T09:00:00Z"}, 1, NOT_YET),
+    ],
+)
+def test_whether_an_old_token_may_be_kept_is_told_as_far_as_it_was_watched(audit, monkeypatch, now, more, cached, told):
+    monkeypatch.setitem(OBJECTS, "Pod", [pod("plain", EARLY)])
+    cluster = FakeCluster(now=f"2026-11-22T{now}Z")
+    cluster.log = log()
+    found, explanation = audit(cluster, **{"verify": ["use"], **more})
+    assert (found["may_go"], found["may_be_cached"], found["problems"]) == (True, cached, [])
+    kept = " as far as files tell; 1 pod(s) may keep an old token in memory, which verify: use tells" if cached else ""
+    assert explanation.startswith(f"The old issuer {OLD} may go now{kept}. ")
+    assert f"In 1 pods something runs since before the file was rewritten; {told}" in explanation
+
+
+def test_who_holds_an_old_token_anyway_is_not_counted_among_those_that_may(audit):
+    found, _explanation = audit(FakeCluster(now="2026-11-22T09:00:00Z"), all_pods=True)
+    counted = [p["name"] for p in found["pods"] if p["may_be_cached"] and p["verdict"] == "renewed"]
+    assert (counted, found["may_be_cached"]) == (["plain"], 1)
 
 
 def test_an_old_token_of_nobody_in_the_cluster_counts(audit, monkeypatch):

@@ -229,6 +229,13 @@ def test_pods_that_do_not_run(status, reason):
     assert told(judge("automatic", at(9), change=lambda p: p.update(status=status)))[:2] == (Verdict.NO_TOKEN, reason)
 
 
+def test_a_pod_that_has_ended_tells_when():
+    ends = ("2026-11-22T08:10:00Z", "2026-11-22T08:20:00Z")
+    states = [{"name": end, "state": {"terminated": {"finishedAt": end}}} for end in ends]
+    found = judge("automatic", at(9), change=lambda p: p["status"].update(phase="Succeeded", containerStatuses=states))
+    assert told(found) == (Verdict.NO_TOKEN, "Finished", at(8, 20))
+
+
 def test_a_static_pod_has_no_token():
     def change(pod):
         pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
@@ -394,6 +401,17 @@ def test_the_sentence_about_what_is_outside():
         ),
     )
     assert conclude([], replace(WINDOW, former=()))[1] == "The old issuer may go now."
+
+
+def test_the_sentence_about_what_programs_may_keep():
+    assert conclude([FINE], WINDOW, cached=3) == (
+        True,
+        (
+            f"The old issuer {OLD} may go now as far as files tell; 3 pod(s) may keep an old token in memory, which verify: use "
+            "tells."
+        ),
+    )
+    assert conclude([SOON], WINDOW, cached=3)[1] == "Not yet: 1 pod, the last one by 2026-11-22T09:00:00Z."
 
 
 def test_when_no_former_issuer_is_trusted_it_is_over_for_its_holders():

@@ -119,6 +119,9 @@ def test_every_token_file_is_told_and_nothing_else(tmp_path, shell):
     [
         f"x\n{UID} tokens 746f6b656e {payload(OLD)}\nend 1",
         "x\nmore 0",
+        "whole",
+        "x\nwhole\n",
+        "x\nagain\n",
         "$(touch evil)",
         "`touch evil`",
         "'; touch evil; '",
@@ -147,6 +150,51 @@ def test_a_file_that_is_gone_leaves_no_line(tmp_path):
     command = ["sh", "-ec", find + SCRIPT, "token-files", str(tmp_path), "1000000"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert set(parse_files(done.stdout)) == {(UID, "tokens", "token")}
+
+
+#: What stands for find in the script: it shows the first of two files to what reads them, and goes on as a test wants.
+HALF = """find() {{
+  echo once >>../calls
+  while [ "$1" != -exec ]; do shift; done
+  "$2" "$3" "$4" "$5" {folder}/token
+  {then}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "calls", "found"),
+    [
+        # killed half-way, each time
+        ("return 137", 3, None),
+        ("return 1", 3, None),
+        # a pod went while it was at work, and the first look is not told
+        ('[ "$(grep -c once ../calls)" = 2 ]', 2, ["token"]),
+        ('[ "$(grep -c once ../calls)" = 1 ] && return 1; "$2" "$3" "$4" "$5" {folder}/other', 2, ["token", "other"]),
+    ],
+)
+def test_a_search_that_has_not_succeeded_proves_nothing(tmp_path, then, calls, found):
+    home = tmp_path / "pods"
+    write(home, "tokens", {"token": token(), "other": token()})
+    folder = f"{UID}/volumes/kubernetes.io~projected/tokens/..data"
+    script = HALF.format(folder=folder, then=then.format(folder=folder)) + SCRIPT
+    done = subprocess.run(["sh", "-ec", script, "x", str(home), "10000"], capture_output=True, text=True, check=True)
+    assert (tmp_path / "calls").read_text().split() == ["once"] * calls
+    if found is None:
+        assert done.stdout == "cut 0\n"
+        with pytest.raises(FilesUnreadable, match="is not whole"):
+            parse_files(done.stdout)
+    else:
+        assert list(parse_files(done.stdout)) == [(UID, "tokens", path) for path in found]
+
+
+def test_what_reads_the_files_may_be_killed(tmp_path):
+    write(tmp_path, "tokens", {"token": token()})
+    script = SCRIPT.replace("exit 0'", "kill -9 $$'")
+    done = subprocess.run(
+        ["sh", "-ec", script, "x", str(tmp_path), "10000"], capture_output=True, text=True, check=True
+    )
+    assert (script == SCRIPT, done.stdout) == (False, "cut 0\n")
 
 
 def test_many_files_are_all_told(tmp_path):
@@ -224,7 +272,8 @@ def source(delivery=Delivery.FILE, started=EARLY, seconds=3600, **more):
 def judge(now, files, *sources, started=EARLY, nodes=("n0",), ready=EARLY):
     pod = PodFacts(namespace="shop", name="web", uid=UID, node="n0", phase="Running", start_time=started)
     around = Surroundings(window=WINDOW, now=now, ready_since={"n0": ready})
-    proof = FileProof(issuer=NEW, now=now, nodes=nodes, files={(UID, *place): f for place, f in files.items()})
+    found = {(UID, *place): f for place, f in files.items()}
+    proof = FileProof(issuer=NEW, now=now, files=dict.fromkeys(nodes, found))
     found = judge_holder(HolderPod(pod=pod, sources=sources or (source(),)), around, proof.judge)
     assert found.reason in REASONS
     return found
@@ -345,11 +394,21 @@ def test_a_proof_is_of_the_nodes_that_were_read():
         NodeFiles(name="c", problem="it is not Ready"),
     ]
     proof = FileProof.of(nodes, issuer=NEW, now=at(9))
-    assert (set(proof.files), proof.nodes) == ({("1", *PLACE), ("2", *PLACE)}, {"a", "b"})
+    assert {name: set(files) for name, files in proof.files.items()} == {"a": {("1", *PLACE)}, "b": {("2", *PLACE)}}
     assert find_unread(nodes[:2]) == ""
     assert find_unread(nodes) == "the token files of 1 of 3 nodes could not be read (c: it is not Ready)"
     away = [NodeFiles(name=f"n{number}", problem="no") for number in range(5)]
     assert find_unread(away).endswith("(n0: no; n1: no; n2: no; and 2 more)")
+
+
+def test_what_a_node_prints_tells_nothing_of_the_pods_of_another():
+    new, old = held(NEW, at(8, 20))[PLACE], held(OLD, at(7, 59))[PLACE]
+    nodes = [NodeFiles(name="n0", files={(UID, *PLACE): old}), NodeFiles(name="n1", files={(UID, *PLACE): new})]
+    proof = FileProof.of(nodes, issuer=NEW, now=at(8, 30))
+    pod = PodFacts(namespace="shop", name="web", uid=UID, node="n0", phase="Running", start_time=EARLY)
+    found = HolderVerdict(verdict=Verdict.FILE_RENEWS, reason="FileRenews", until=BY)
+    assert proof.judge(found, source(), pod).reason == "FileShowsOld"
+    assert proof.judge(found, source(), replace(pod, node="n2")) == found
 
 
 def test_only_nodes_with_tokens_are_read():

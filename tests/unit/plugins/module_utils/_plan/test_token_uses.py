@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -181,6 +182,35 @@ def test_a_client_outside_of_pods_that_has_moved_on():
     assert told(judge(ISSUED + use(at(8, 5), "old") + fresh)) == [("old", True)]
 
 
+def test_the_new_token_of_one_client_does_not_hide_the_old_one_of_another():
+    """Behind one address two clients can't be told apart."""
+    fresh = b"".join(use(at(*moment), "new", pod=None) for moment in ((8, 51), (9, 10), (9, 30)))
+    issued = ISSUED + issue(at(8, 50), "new")
+
+    def lines(text):
+        return text.splitlines(keepends=True)
+
+    def old(*moment):
+        return use(at(*moment), "old", pod=None)
+
+    for logs in (
+        [issued + old(9) + fresh],
+        [issued + fresh, old(9)],
+        [ISSUED + fresh + old(9), issue(at(8, 50), "new")],
+    ):
+        for blocks in (None, lines):
+            assert told(judge(*logs, blocks=blocks)) == [("old", True)]
+    # the one client that there is uses its old token for a while, and no longer
+    assert told(judge(issued + old(8, 53) + fresh)) == []
+    assert told(judge(issued + old(8, 53, 1) + fresh)) == [("old", True)]
+    # so short a time ago it may go on with it
+    late = issue(at(11, 50), "new") + use(at(11, 58), "new", pod=None)
+    assert told(judge(ISSUED + old(11, 50) + late)) == [("old", True)]
+    # what was used before the time that counts is no beginning
+    assert told(judge(issued + old(9, 20) + fresh, since=at(9, 20))) == []
+    assert told(judge(issued + old(9, 21) + fresh, since=at(9, 20))) == []
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
@@ -243,41 +273,71 @@ def verdict_of(verdict, reason="FileRenewed", **more):
 RENEWED = verdict_of(Verdict.RENEWED, until=at(8, 50))
 
 
+CONTRADICTED = (Verdict.UNKNOWN, "UseContradictsSpec", None)
+
+
 @pytest.mark.parametrize(
-    ("found", "last", "wanted", "reason", "until"),
+    ("found", "last", "wanted"),
     [
         # while the file was not rewritten, and shortly after, its program used it
-        (RENEWED, at(8, 40), Verdict.RENEWED, "FileRenewed", at(8, 50)),
-        (RENEWED, at(8, 52), Verdict.RENEWED, "FileRenewed", at(8, 50)),
-        (RENEWED, at(9), Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None),
-        (
-            verdict_of(Verdict.RENEWED, until=at(8, 50), expires=at(9, 30)),
-            at(9),
-            Verdict.OLD_UNTIL,
-            "OldTokenInUse",
-            at(9, 30),
-        ),
+        (RENEWED, at(8, 40), (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (RENEWED, at(8, 52), (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (RENEWED, at(9), (Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None)),
+        (replace(RENEWED, expires=at(9, 30)), at(9), (Verdict.OLD_UNTIL, "OldTokenInUse", at(9, 30))),
         # what it kept has expired since
+        (replace(RENEWED, expires=at(9, 5)), at(9), (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (replace(RENEWED, expires=at(9)), at(9, 0, 10), (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (replace(RENEWED, expires=at(9)), at(9, 0, 11), CONTRADICTED),
         (
-            verdict_of(Verdict.RENEWED, until=at(8, 50), expires=at(9, 5)),
-            at(9),
-            Verdict.RENEWED,
-            "FileRenewed",
-            at(8, 50),
+            verdict_of(Verdict.FILE_RENEWS, until=at(8, 50)),
+            at(8, 10),
+            (Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 50)),
         ),
-        (verdict_of(Verdict.FILE_RENEWS, until=at(8, 50)), at(8, 10), Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 50)),
-        (verdict_of(Verdict.UNKNOWN, "InitCopy"), at(9), Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None),
-        (verdict_of(Verdict.UNKNOWN, "CsiDriver", until=at(13)), at(9), Verdict.OLD_UNTIL, "OldTokenInUse", at(13)),
-        (verdict_of(Verdict.RENEWED, "StartedAfter"), at(9), Verdict.UNKNOWN, "UseContradictsSpec", None),
-        (verdict_of(Verdict.NO_TOKEN, "NoToken"), at(9), Verdict.UNKNOWN, "UseContradictsSpec", None),
-        (verdict_of(Verdict.NO_TOKEN, "Expired", until=at(10)), at(9), Verdict.NO_TOKEN, "Expired", at(10)),
-        (verdict_of(Verdict.LEGACY, "LegacySecret"), at(9), Verdict.LEGACY, "LegacySecret", None),
+        (verdict_of(Verdict.UNKNOWN, "InitCopy"), at(9), (Verdict.OLD_UNTIL_RESTARTED, "OldTokenInUse", None)),
+        (verdict_of(Verdict.UNKNOWN, "CsiDriver", until=at(13)), at(9), (Verdict.OLD_UNTIL, "OldTokenInUse", at(13))),
+        (verdict_of(Verdict.RENEWED, "StartedAfter"), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "NoToken"), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "Static"), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "NotStarted"), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "NoFile", source="files"), at(9), CONTRADICTED),
+        (verdict_of(Verdict.LEGACY, "LegacySecret"), at(9), CONTRADICTED),
+        # before its tokens had expired, or it had ended, it may have used them
+        (
+            verdict_of(Verdict.NO_TOKEN, "Expired", until=at(9), expires=at(9)),
+            at(8, 30),
+            (Verdict.NO_TOKEN, "Expired", at(9)),
+        ),
+        (verdict_of(Verdict.NO_TOKEN, "Expired", until=at(8, 30), expires=at(8, 30)), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "Finished", until=at(9)), at(8, 30), (Verdict.NO_TOKEN, "Finished", at(9))),
+        (verdict_of(Verdict.NO_TOKEN, "Finished", until=at(8, 30)), at(9), CONTRADICTED),
+        (verdict_of(Verdict.NO_TOKEN, "Finished"), at(9), CONTRADICTED),
+        # its tokens are refused
+        (verdict_of(Verdict.NO_TOKEN, "Gone"), at(9), (Verdict.NO_TOKEN, "Gone", None)),
     ],
 )
-def test_what_a_use_tells_beside_the_specification(found, last, wanted, reason, until):
+def test_what_a_use_tells_beside_the_specification(found, last, wanted):
     judged = judge_use(found, last, now=at(9, 10))
-    assert (judged.verdict, judged.reason, judged.until) == (wanted, reason, until)
-    assert judged.source == ("spec" if judged == found else "use")
+    assert (judged.verdict, judged.reason, judged.until) == wanted
+    assert judged.source == (found.source if judged == found else "use")
+    assert not judged.may_be_cached
+
+
+@pytest.mark.parametrize(
+    ("last", "now", "expires", "wanted"),
+    [
+        # it may be about to read the file again
+        (at(8, 50, 30), at(8, 51), None, (Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 52))),
+        (at(8, 51), at(8, 52), at(9, 50), (Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 52))),
+        (at(8, 50, 30), at(8, 51), at(8, 51, 30), (Verdict.FILE_RENEWS, "OldTokenInUse", at(8, 51, 30))),
+        # it was not seen again
+        (at(8, 50, 30), at(8, 52, 1), None, (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (at(8, 50), at(8, 51), None, (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+        (at(8, 50, 30), at(8, 51), at(8, 50, 40), (Verdict.RENEWED, "FileRenewed", at(8, 50))),
+    ],
+)
+def test_who_used_an_old_token_just_after_the_file_was_rewritten(last, now, expires, wanted):
+    judged = judge_use(replace(RENEWED, expires=expires), last, now)
+    assert (judged.verdict, judged.reason, judged.until) == wanted
 
 
 def test_uses_are_told_of_the_pod_that_the_token_is_bound_to():

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a rotation ends: what is waited for before the audit, and what the audit says against what was to be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = Path(__file__).resolve().parents[2] / "roles/rotation"
+WATCH, AUDIT = "Wait for programs that have not read", "See who still holds a token of the former issuer"
+REFUSE = "Refuse to have issuers distrusted whose tokens somebody still holds"
+MIXTURE = [{"namespaces": ["a"], "strategy": "wait"}]
+
+
+HOLD = "Hold the audit against what the run was to finish"
+LEFT, OLD, GOING = (
+    {"namespace": "a", "name": n, "uid": n, "reason": r} for n, r in (("l", "x"), ("o", "x"), ("g", "Terminating"))
+)
+
+
+def load(file):
+    return DataLoader().load_from_file(str(ROLE / file), trusted_as_template=True)
+
+
+def find_task(file, name):
+    return next((number, t) for number, t in enumerate(load(f"tasks/{file}")) if t["name"].startswith(name))
+
+
+def holds(conditions, **known):
+    """Tell whether all conditions of a task hold; ``known`` are variables beside the role's own."""
+    templar = Templar(
+        loader=DataLoader(), variables={**load("vars/main.yml"), "rotation_issuer": "https://new", **known}
+    )
+    return all(templar.evaluate_conditional(c) for c in conditions)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verify", "waits"),
+    [
+        ({"rotation_strategy": "wait"}, ["use"], True),
+        ({"rotation_strategy": "kubelets"}, ["spec", "files", "use"], True),
+        ({"rotation_namespace_strategies": MIXTURE}, ["use"], True),
+        ({"rotation_strategy": "wait"}, ["files"], False),
+        ({"rotation_strategy": "pods"}, ["use"], False),
+        ({}, ["use"], False),
+    ],
+)
+def test_programs_that_are_trusted_to_read_again_are_watched_before_the_audit(chosen, verify, waits):
+    place, watch = find_task("prove.yml", WATCH)
+    assert place < find_task("prove.yml", AUDIT)[0]
+    assert holds(watch["when"], rotation_audit_verify=verify, **chosen) is waits
+
+
+@pytest.mark.parametrize(
+    ("strategy", "may_go", "cached", "goes"),
+    [
+        ("wait", True, 0, True),
+        # nobody has watched for long enough
+        ("wait", True, 3, False),
+        ("wait", False, 0, False),
+        ("pods", True, 3, True),
+        ("pods", False, 0, False),
+    ],
+)
+def test_no_issuer_is_revoked_while_a_program_may_keep_its_token_unwatched(strategy, may_go, cached, goes):
+    audit = {"token_holders": {"may_go": may_go, "may_be_cached": cached}}
+    refusal = find_task("prove.yml", REFUSE)[1]["ansible.builtin.assert"]["that"]
+    assert holds(refusal, rotation_strategy=strategy, __rotation_audit=audit) is goes
+
+
+@pytest.mark.parametrize(
+    ("pods", "gaps", "may_go", "why"),
+    [
+        ([], [], True, ""),
+        ([LEFT, GOING], [], False, ""),
+        ([LEFT, OLD], [], False, "1 pods still hold a token of the former issuer or may do so, such as a/o"),
+        # no node could be read, or the logs do not reach back
+        ([LEFT], ["a log is short"], False, "the audit could not look at all that it was to look at"),
+        ([], ["a log is short"], False, "the audit could not look at all that it was to look at"),
+        # no former issuer is trusted any more
+        ([], ["a log is short"], True, ""),
+        # tokens that are no pod's, or on the user's list, are no matter of the run
+        ([], [], False, ""),
+    ],
+)
+def test_a_run_is_not_complete_while_the_audit_is_not(pods, gaps, may_go, why):
+    audit = {"pods": pods, "gaps": gaps, "may_go": may_go, "explanation": "Not yet."}
+    result = {"audit": audit, "pods": [{"uid": "l", "outcome": "left"}]}
+    task = find_task("report.yml", HOLD)[1]
+    known = {**task["vars"], "rotation_result": result}
+    given = task["ansible.builtin.assert"]
+    assert holds(given["that"], **known) is (not why)
+    if why:
+        templar = Templar(loader=DataLoader(), variables={"rotation_issuer": "https://new", **known})
+        told = f"The rotation to https://new is not complete, because {why}; run it again. Not yet."
+        assert templar.template(given["fail_msg"]) == told
