@@ -383,12 +383,17 @@ findings:
       sample: web
     check:
       description:
-        - V(Budget) and V(Budgets) for disruption budgets that let no pod go; V(Paused), V(OnDelete), V(Partition),
+        - V(Budget) for disruption budgets that let no pod go now, V(BudgetNeverAllows) for those that never do, V(Budgets) for
+          pods with several; V(Paused), V(OnDelete), V(Partition),
           V(Operator), V(NoRollout) for owners whose pods are evicted though a rollout was asked for;
           V(NotWhole) for owners of which not all pods are Ready and asked for;
           V(SingleReplica) and V(BarePods) for those that will be down for a while; V(Finalizers); V(NamespaceTerminating).
       type: str
-      sample: Budget
+      sample: BudgetNeverAllows
+    blocking:
+      description: Whether the renewal would stand still at it until somebody changes it.
+      type: bool
+      sample: true
     message:
       description: What it is.
       type: str

@@ -26,6 +26,10 @@ _NO_ROLLOUT = {
 }
 
 
+#: What the renewal would stand still at until somebody changes it.
+_STANDSTILL = frozenset({"Budgets", "BudgetNeverAllows"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodFinding:
     """Something to know before the pods of ``namespace`` are renewed."""
@@ -35,7 +39,12 @@ class PodFinding:
     message: str
 
     def record(self) -> dict[str, Any]:
-        return {"namespace": self.namespace, "check": self.check, "message": self.message}
+        return {
+            "namespace": self.namespace,
+            "check": self.check,
+            "message": self.message,
+            "blocking": self.check in _STANDSTILL,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +105,7 @@ def _check_budgets(around: _Around) -> Found:
                 words = (
                     f"budget {budget.name} never lets a pod of {owner} go: {counts}; have more replicas, or change it."
                 )
-                yield "Budget", words
+                yield "BudgetNeverAllows", words
             elif budget.allowed == 0:
                 wait = f"it is waited for {format_seconds(around.timeout)}"
                 yield "Budget", f"budget {budget.name} lets no pod of {owner} go now: {counts}; {wait}."

@@ -1483,10 +1483,10 @@ def test_check_mode_tells_what_will_hold_it_up_and_how_long_it_may_take(cluster)
         next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"] = FINISHED
         pod["status"]["startTime"] = "2026-11-22T08:02:11Z"
     planned = renew(cluster, check_mode=True)
-    assert [(f["namespace"], f["check"]) for f in planned["findings"]] == [
-        ("old", "NamespaceTerminating"),
-        ("web", "Budget"),
-        ("zoo", "SingleReplica"),
+    assert [(f["namespace"], f["check"], f["blocking"]) for f in planned["findings"]] == [
+        ("old", "NamespaceTerminating", False),
+        ("web", "BudgetNeverAllows", True),
+        ("zoo", "SingleReplica", False),
     ]
     assert planned["findings"][1]["message"] == (
         "web: budget strict never lets a pod of ReplicaSet/web-1 go: 3 of 3 are healthy, 3 must be; have more replicas, or "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a rotation ends: what is waited for before the audit, and what the audit says against what was to be done."""
+"""What a rotation refuses, waits for, and holds its result against."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ WATCH, AUDIT = "Wait for programs that have not read", "See who still holds a to
 REFUSE = "Refuse to have issuers distrusted whose tokens somebody still holds"
 MIXTURE = [{"namespaces": ["a"], "strategy": "wait"}]
 
+STRICT = {"check": "BudgetNeverAllows", "message": "web: never.", "blocking": True}
+SINGLE = {"check": "SingleReplica", "message": "web: down.", "blocking": False}
 
 HOLD = "Hold the audit against what the run was to finish"
 LEFT, OLD, GOING = (
@@ -35,6 +37,25 @@ def holds(conditions, **known):
         loader=DataLoader(), variables={**load("vars/main.yml"), "rotation_issuer": "https://new", **known}
     )
     return all(templar.evaluate_conditional(c) for c in conditions)
+
+
+@pytest.mark.parametrize(
+    ("pods", "is_changed", "option", "is_asked", "goes"),
+    [
+        ({"findings": [STRICT]}, True, "refuse", True, False),
+        ({"findings": [SINGLE]}, True, "refuse", True, True),
+        ({"findings": [STRICT]}, True, "warn", False, True),
+        # after the change, renewing the rest is what helps
+        ({"findings": [STRICT]}, False, "refuse", False, True),
+        (None, True, "refuse", True, True),
+    ],
+)
+def test_the_issuer_is_not_changed_where_the_renewal_would_stand_still(pods, is_changed, option, is_asked, goes):
+    task = find_task("plan.yml", "Refuse what the renewal would stand still at")[1]
+    known = {**task["vars"], "rotation_blocked_pods": option, "ansible_check_mode": False}
+    known |= {"__rotation_issuer_plan": {"changed": is_changed}, **({"__rotation_pods": pods} if pods else {})}
+    assert holds(task["when"], **known) is is_asked
+    assert not is_asked or holds([task["ansible.builtin.assert"]["that"]], **known) is goes
 
 
 @pytest.mark.parametrize(
