@@ -101,8 +101,8 @@ options:
     choices: [evict, delete, rollout, auto]
   pace:
     description:
-      - With V(owner), never more pods of an owner are down at once than its own strategy allows, and one where that allows none, as
-        the default one of three replicas does; C(method=rollout) brings the new pod first there.
+      - With V(owner), never more pods of an owner are down at once than its own strategy allows, and one where that allows
+        none, as the default one of three replicas does; C(method=rollout) brings the new pod first there.
       - With V(none), all pods of a namespace go at once, as far as disruption budgets (with O(method=evict)) and
         O(max_pods) let them. Rollouts keep their owner's pace.
     type: str
