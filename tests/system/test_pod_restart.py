@@ -11,6 +11,7 @@ import time
 import pytest
 from interruptions import now
 from lab import traffic
+from node_runs import set_cordon
 from pod_runs import APPS, budget, workload
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,24 @@ def test_a_stateful_set_goes_in_order_one_after_the_other(ground):
     }
     for earlier, later in itertools.pairwise(deeds):
         assert ready[earlier[3]][:-1] <= later[0], (ready, deeds)
+
+
+def test_runs_one_after_the_other_take_no_second_pod_down_while_the_first_is_not_replaced(ground):
+    """The first one's successor finds no node, so that each run ends for lack of progress."""
+    ground.fill(workload("StatefulSet", "db", "renewal-a", 3))
+    nodes = [n["metadata"]["name"] for n in ground.lab.api.items("/api/v1/nodes")]
+    try:
+        for node in nodes:
+            set_cordon(ground.lab, node, True)
+        for _run in range(2):
+            failed = ground.renew(wait_timeout=8)
+            assert "StatefulSet/db has 2 of 3 Ready pods" in failed["msg"] or "are still there" in failed["msg"], failed
+            assert short(ground.deeds()) == [("evict", "db-2")]
+    finally:
+        for node in nodes:
+            set_cordon(ground.lab, node, False)
+    assert done(ground.renew(is_checked=False)) == {("StatefulSet", "evict", None, "renewed", None)}
+    assert short(ground.deeds()) == [("evict", f"db-{n}") for n in (2, 1, 0)]
 
 
 @pytest.mark.parametrize("ground", [("a", "b", "c", "d")], indirect=True)
