@@ -133,6 +133,8 @@ options:
   gate_timeout:
     description:
       - Seconds in which all gates must be open.
+      - Also seconds in which a rollout of the kube-apiservers that begins while nodes are under way must go on. They are paused
+        meanwhile, and fail when it does not.
     type: int
     default: 1800
   stable_seconds:

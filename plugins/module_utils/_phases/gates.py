@@ -11,12 +11,13 @@ from .._client.cluster import Cluster
 from .._client.queries import Queries
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, Refused
-from .._gate_facts import check_gates, read_gate_facts, read_rollout_verdict
+from .._gate_facts import check_gates, read_gate_facts, read_hold
 from .._model import Outcome
 from .._plan.gates import (
     GateFacts,
     GateRequest,
     GateVerdict,
+    Hold,
     find_satisfied,
     find_unrest,
     find_unwell_operators,
@@ -84,10 +85,9 @@ class Gatekeeper:
         if wait.has_waited:
             self.say(f"going on with {wait.title} after {format_seconds(wait.seconds)}")
 
-    def find_rollout(self) -> str:
-        """Return what is told of a rollout of the kube-apiservers that runs now; empty when none does, or nobody minds."""
-        verdict = read_rollout_verdict(self.cluster) if self.request.wants("rollout") else None
-        return "" if verdict is None or verdict.outcome is Outcome.DONE else f"a rollout runs: {verdict.message}"
+    def find_hold(self) -> Hold | None:
+        """Return the rollout of the kube-apiservers that runs now; None when none does, or nobody minds."""
+        return read_hold(self.cluster) if self.request.wants("rollout") else None
 
     def read(self, batch: Collection[str] | None) -> GateFacts:
         return read_gate_facts(self.cluster, self.request, self.queries, batch=batch)

@@ -346,7 +346,8 @@ class NodeRun:
             way=self.way,
             is_alone=plan.is_alone,
             requires_restart=self.requires_restart,
-            find_hold=self.keeper.find_rollout,
+            find_hold=self.keeper.find_hold,
+            hold_timeout=self.keeper.request.timeout,
             minds_updates=self.keeper.request.wants("pools"),
         )
         try:

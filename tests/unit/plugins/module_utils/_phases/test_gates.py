@@ -344,6 +344,19 @@ def start_rollout(cluster):
     cluster.object("KubeAPIServer", "cluster")["status"]["nodeStatuses"][0]["targetRevision"] = 8
 
 
+def test_a_rollout_that_runs_holds_nodes_up_unless_nobody_minds(cluster):
+    keeper, _lines, _warnings = keep(cluster)
+    assert keeper.find_hold() is None
+    start_rollout(cluster)
+    hold = keeper.find_hold()
+    assert hold.words.startswith("a rollout runs: 2 of 3 nodes are at revision 7: master-0 at 7 (going to 8)")
+    assert hold.places == {("master-0", 7, 8), ("master-1", 7, 0), ("master-2", 7, 0)}
+    cluster.object("KubeAPIServer", "cluster")["status"]["nodeStatuses"][0]["lastFailedCount"] = 3
+    assert keeper.find_hold().places == hold.places
+    keeper, _lines, _warnings = keep(cluster, skip=frozenset({"rollout"}))
+    assert keeper.find_hold() is None
+
+
 UNREST = {
     "update": lambda c: c.say("ClusterVersion", "version", Progressing="True"),
     "rollout": start_rollout,

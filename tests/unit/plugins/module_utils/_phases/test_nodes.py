@@ -17,7 +17,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GateRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GateRequest, Hold
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import RESTART_NAMESPACE
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL
@@ -275,8 +275,8 @@ class OpenGates:
     def require_quiet(self):
         self.asked += 1
 
-    def find_rollout(self):
-        return ""
+    def find_hold(self):
+        return None
 
     def wait(self, batch, own):
         pass
@@ -709,12 +709,60 @@ def test_who_may_not_grant_the_restart_pod_its_privileges_is_told_before_the_fir
 
 def test_while_a_rollout_runs_no_pod_goes_and_no_node_restarts():
     cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
-    keeper.find_rollout = lambda: "a rollout runs: 2 of 3" if 5 <= cluster.now < 60 else ""
+    keeper.find_hold = lambda: Hold(words="a rollout runs: 2 of 3") if 5 <= cluster.now < 60 else None
     cluster.refused["web-w0"] = 10
     run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=30))
     assert "w0 is paused: a rollout runs: 2 of 3" in said
     assert [at >= 60 for at, what, name in cluster.deeds if (what, name) == ("evict", "web-w0")] == [True]
     assert cluster.restarts == {"w0": 1}
+
+
+def test_a_rollout_that_goes_on_is_waited_for_longer_than_one_that_does_not():
+    """Each of three nodes takes almost all of gate_timeout."""
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    keeper.request = GateRequest(timeout=100)
+
+    def find_hold():
+        done = int(cluster.now // 90)
+        return Hold(words=f"{done} of 3", places=frozenset({(f"m{done}", 8, 0)})) if cluster.now < 270 else None
+
+    keeper.find_hold = find_hold
+    run(cluster, names=("w0",), keeper=keeper, drain=DrainOptions(timeout=30))
+    assert cluster.restarts == {"w0": 1}
+    assert cluster.now > 270
+
+
+@pytest.mark.parametrize("period", [None, 20], ids=["at a stretch", "again and again"])
+@pytest.mark.parametrize(("begins", "is_cordoned"), [(0, False), (5, True)], ids=["before the cordon", "in the drain"])
+def test_a_rollout_that_does_not_go_on_makes_a_node_fail(begins, is_cordoned, period):
+    cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
+    keeper.request = GateRequest(timeout=300)
+    stuck = Hold(words="a rollout runs: 2 of 3", places=frozenset({("m0", 8, 0), ("m1", 7, 8)}))
+
+    def find_hold():
+        assert cluster.now < 1000
+        return stuck if cluster.now >= begins and (not period or cluster.now % period > 1) else None
+
+    keeper.find_hold = find_hold
+    cluster.refused["web-w0"] = 10**9
+    words = "w0: paused for 5 min in which this has not gone on: a rollout runs: 2 of 3"
+    if period:
+        words = f"{words}|w0: after 1 min"  # what is left of its own time passes in between
+    with pytest.raises(WaitFailed, match=words) as caught:
+        run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=60), restart_timeout=60)
+    assert [(n["outcome"], n["reason"]) for n in caught.value.progress["nodes"]] == [("failed", "NotDrained")]
+    assert ("w0 is cordoned and being emptied" in said) is (is_cordoned or bool(period))
+    assert cordoned(cluster) == marks(cluster) == set()  # as any node that was not asked to restart yet
+
+
+def test_a_node_that_changes_while_it_is_given_up_is_given_up_at_the_next_look():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    keeper.request = GateRequest(timeout=100)
+    keeper.find_hold = lambda: Hold(words="a rollout runs") if cluster.now >= 5 else None
+    cluster.refused["web-w0"], cluster.conflict_from = 10**9, 50
+    with pytest.raises(WaitFailed, match="w0: paused for 1 min 40 s in which"):
+        run(cluster, names=("w0",), keeper=keeper)
+    assert cordoned(cluster) == marks(cluster) == set()
 
 
 # -- node_drain and node_restart together
