@@ -54,13 +54,15 @@ class Gatekeeper:
     def __post_init__(self) -> None:
         self.queries = Queries(self.cluster)
 
+    def require_gates(self) -> None:
+        """Return when the user's gates can be looked at. Raises InvalidOption, or another CollectionError, for one that can't."""
+        retry(lambda: check_gates(self.request, self.queries), clock=self.clock)
+
     def require_quiet(self) -> None:
         """Return when the run may begin; what holds now is not held against it later.
 
-        Raises Refused with all that forbids it, unless nodes bear a mark, which are finished or put back first. Raises
-        another CollectionError for a gate that can't be looked at.
+        Raises Refused with all that forbids it, unless nodes bear a mark, which are finished or put back first.
         """
-        retry(lambda: check_gates(self.request, self.queries), clock=self.clock)
         facts = retry(lambda: self.read(None), clock=self.clock)
         unrest = find_unrest(self.request, facts)
         if unrest and not any(n.mark for n in facts.nodes):

@@ -91,11 +91,7 @@ class NodeRun:
         """
         plan = retry(self.make_plan, clock=self.clock)
         if check_mode:
-            permitted, equipped = partial(self._require_permissions, plan), partial(self._find_image, plan)
-            obstacles = (
-                find_obstacles({"Permissions": permitted, "Image": equipped}, self.clock) if plan.batches else []
-            )
-            plan = replace(plan, findings=[*obstacles, *plan.findings])
+            plan = replace(plan, findings=[*self._find_obstacles(plan), *plan.findings])
             return {**self._result(plan), "changed": self._has_work(plan)}
         if not plan.batches and not plan.is_continued:
             return self._result(plan)
@@ -126,10 +122,21 @@ class NodeRun:
             return not plan.away.issuperset(chain.from_iterable(plan.batches))
         return bool(plan.batches) or plan.is_left_over
 
+    def _find_obstacles(self, plan: NodePlan) -> list[NodeFinding]:
+        """Return what the run would be refused for, besides the findings of the plan."""
+        checks: dict[str, Callable[[], object]] = {
+            "Permissions": partial(self._require_permissions, plan),
+            "Image": partial(self._find_image, plan),
+        }
+        if self.way is not Way.RETURN:
+            checks |= {"Gates": self.keeper.require_gates, "Quiet": self.keeper.require_quiet}
+        return find_obstacles(checks, self.clock) if plan.batches else []
+
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
         record = plan.record
         if self.way is not Way.RETURN:
+            self.keeper.require_gates()
             self.keeper.require_quiet()
         if plan.is_continued:
             self.say(f"goes on with the run {record.run_id}, begun at {record.begun_at}")

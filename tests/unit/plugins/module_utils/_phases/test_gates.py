@@ -268,6 +268,8 @@ def test_at_the_start_an_error_that_passes_is_borne_too(cluster):
     cluster.objects["ClusterOperator"] = api_error(503)
     cluster.at(2, lambda: cluster.documents.update({"/apis/ceph.rook.io/v1": KIND}))
     cluster.at(6, lambda: cluster.objects.update(ClusterOperator=operators))
+    keeper.require_gates()
+    assert cluster.now >= 2
     keeper.require_quiet()
     assert cluster.now >= 6
 
@@ -508,7 +510,7 @@ def test_an_object_of_the_users_own_is_waited_for(cluster):
     ceph = {"metadata": {"name": "main", "namespace": "rook"}, "status": {"health": "HEALTH_WARN"}}
     cluster.documents = {"/apis/ceph.rook.io/v1": KIND}
     keeper, lines, _warnings = keep(cluster, gates=(CEPH,))
-    keeper.require_quiet()  # that there is none yet is nothing to refuse
+    keeper.require_gates()  # that there is none yet is nothing to refuse
     cluster.at(10, lambda: cluster.documents.update({CEPH_PATH: ceph}))
     cluster.at(40, lambda: ceph["status"].update(health="HEALTH_OK"))
     keeper.wait(W, [])
@@ -540,7 +542,7 @@ def test_a_gate_that_can_not_be_looked_at_is_refused_at_the_start(cluster, gate,
     fields = {name: getattr(CEPH, name) for name in CEPH.__slots__}
     keeper, _lines, _warnings = keep(cluster, gates=(ResourceGate(**{**fields, **gate}),))
     with pytest.raises(error, match=words):
-        keeper.require_quiet()
+        keeper.require_gates()
     if "expression" not in gate:
         with pytest.raises(error, match=words):
             keeper.wait(W, [])
@@ -552,7 +554,7 @@ def test_an_expression_that_does_not_suit_the_object_yet_is_a_closed_gate(cluste
     ceph = {"metadata": {"name": "main", "namespace": "rook"}}
     cluster.documents = {"/apis/ceph.rook.io/v1": KIND, CEPH_PATH: ceph}
     keeper, lines, _warnings = keep(cluster, gates=(gate,))
-    keeper.require_quiet()
+    keeper.require_gates()
     cluster.at(10, lambda: ceph.update(status={"osds": [1, 2, 3]}))
     keeper.wait(W, [])
     assert lines[0].startswith(

@@ -12,7 +12,12 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitFailed
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
+    ApiError,
+    InvalidOption,
+    Refused,
+    WaitFailed,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import MARK, NodeMark, parse_mark
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
@@ -271,6 +276,9 @@ class OpenGates:
         self.request = GateRequest()
         self.unwell = self.satisfied = frozenset()
         self.asked = 0
+
+    def require_gates(self):
+        pass
 
     def require_quiet(self):
         self.asked += 1
@@ -763,6 +771,37 @@ def test_a_node_that_changes_while_it_is_given_up_is_given_up_at_the_next_look()
     with pytest.raises(WaitFailed, match="w0: paused for 1 min 40 s in which"):
         run(cluster, names=("w0",), keeper=keeper)
     assert cordoned(cluster) == marks(cluster) == set()
+
+
+def refuse(error, words):
+    def check():
+        raise error(words)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("way", "checks"), [(Way.RESTART, ["Gates", "Quiet"]), (Way.DRAIN, ["Gates", "Quiet"]), (Way.RETURN, [])]
+)
+def test_check_mode_tells_what_the_gates_would_refuse(way, checks):
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    if way is Way.RETURN:
+        run(cluster, names=("w0",), way=Way.DRAIN)
+    keeper.require_gates = refuse(InvalidOption, "The expression is not JMESPath.")
+    keeper.require_quiet = refuse(Refused, "No node was touched: a rollout runs.")
+    findings = run(cluster, names=("w0",), way=way, keeper=keeper, check_mode=True)["findings"]
+    assert [f["check"] for f in findings if f["blocking"]] == checks
+    if checks:
+        with pytest.raises(InvalidOption, match="is not JMESPath"):
+            run(cluster, names=("w0",), way=way, keeper=keeper)
+    assert cordoned(cluster) == ({"w0"} if way is Way.RETURN else set())
+
+
+def test_check_mode_asks_for_no_gates_where_nothing_is_left_to_do():
+    cluster, keeper = Cluster("w0"), OpenGates()
+    run(cluster, run_id="r1")
+    keeper.require_gates = refuse(InvalidOption, "The expression is not JMESPath.")
+    assert run(cluster, run_id="r1", keeper=keeper, check_mode=True)["findings"] == []
 
 
 # -- node_drain and node_restart together
