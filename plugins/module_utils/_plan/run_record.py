@@ -50,7 +50,7 @@ class NamespaceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One change of the issuer, with all that is known of how far it has come."""
+    """One change of the issuer, with all that is known of how far it has come. All moments are cluster time (RFC 3339)."""
 
     run_id: str
     issuer: str
@@ -69,10 +69,10 @@ class RunRecord:
     def is_done(self) -> bool:
         return self.phase == "done"
 
-    def describe(self, now: datetime) -> str:
-        """Return the run for people, with how long nothing has been heard of it."""
+    def describe(self, now: datetime | None) -> str:
+        """Return the run for people, with how long nothing has been heard of it at ``now`` (cluster time, None: not told)."""
         heard = parse_time(self.updated_at)
-        age = f", last heard of {_describe_age((now - heard).total_seconds())} ago" if heard else ""
+        age = f", last heard of {_describe_age((now - heard).total_seconds())} ago" if heard and now else ""
         who = f" by {self.holder}" if self.holder else ""
         return f"the run {self.run_id} to the issuer {self.issuer}{who} is not finished (phase {self.phase}{age})"
 
@@ -161,7 +161,7 @@ class RunVerdict:
 
 
 def judge_record(
-    record: RunRecord | None, *, wanted: str, current: str, run_id: str | None, take_over: bool, now: datetime
+    record: RunRecord | None, *, wanted: str, current: str, run_id: str | None, take_over: bool, now: datetime | None
 ) -> RunVerdict:
     """Return what a run to the issuer ``wanted`` does about the record it finds.
 
@@ -269,7 +269,7 @@ def merge_namespaces(
     return merged
 
 
-def touch(record: RunRecord, now: datetime, holder: str) -> RunRecord:
-    """Return ``record`` as written at ``now`` by ``holder``."""
+def touch(record: RunRecord, now: datetime | None, holder: str) -> RunRecord:
+    """Return ``record`` as written at ``now`` (cluster time, None when nobody tells) by ``holder``."""
     moment = format_time(now)
     return replace(record, updated_at=moment, started_at=record.started_at or moment, holder=holder)
