@@ -21,6 +21,8 @@ RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 MAX_TEXT = 300
 #: Labels of what this collection makes.
 MANAGED_BY = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
+#: What a run may be called: it becomes part of labels and sentences.
+RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 

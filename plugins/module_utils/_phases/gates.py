@@ -45,6 +45,8 @@ class Gatekeeper:
     warn: Callable[[str], None]
     #: What has not happened where the run may not begin, for people.
     refusal: str = "No node was touched"
+    #: The runs whose marks are ours.
+    run_ids: frozenset[str] = frozenset()
     #: The ClusterOperators that have not been at rest since the start, and the budgets that were satisfied at any time since.
     unwell: frozenset[str] = frozenset()
     satisfied: frozenset[str] = frozenset()
@@ -61,11 +63,11 @@ class Gatekeeper:
     def require_quiet(self) -> None:
         """Return when the run may begin; what holds now is not held against it later.
 
-        Raises Refused with all that forbids it, unless nodes bear a mark, which are finished or put back first.
+        Raises Refused with all that forbids it, unless nodes bear a mark of ours, which are finished or put back first.
         """
         facts = retry(lambda: self.read(None), clock=self.clock)
         unrest = find_unrest(self.request, facts)
-        if unrest and not any(n.mark for n in facts.nodes):
+        if unrest and not self.find_own(facts):
             raise Refused(f"{self.refusal}: {_join(unrest, '; ')}.")
         self.unwell, self.satisfied = frozenset(find_unwell_operators(facts)), find_satisfied(facts)
 
@@ -86,6 +88,10 @@ class Gatekeeper:
         )
         if wait.has_waited:
             self.say(f"going on with {wait.title} after {format_seconds(wait.seconds)}")
+
+    def find_own(self, facts: GateFacts) -> set[str]:
+        """Return the nodes that bear a mark of ours."""
+        return {n.name for n in facts.nodes if n.mark and n.mark.run_id in self.run_ids}
 
     def find_hold(self) -> Hold | None:
         """Return the rollout of the kube-apiservers that runs now; None when none does, or nobody minds."""
@@ -132,7 +138,7 @@ class _Wait:
             facts,
             limits=keeper.node_request,
             batch=self.batch,
-            own={*self.own, *(n.name for n in facts.nodes if n.mark)},
+            own={*self.own, *keeper.find_own(facts)},
             satisfied_before=keeper.satisfied,
             unwell_before=keeper.unwell,
         )

@@ -124,6 +124,7 @@ class NodeRun:
 
     def _find_obstacles(self, plan: NodePlan) -> list[NodeFinding]:
         """Return what the run would be refused for, besides the findings of the plan."""
+        self.keeper.run_ids = plan.record.names
         checks: dict[str, Callable[[], object]] = {
             "Permissions": partial(self._require_permissions, plan),
             "Image": partial(self._find_image, plan),
@@ -135,6 +136,7 @@ class NodeRun:
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
         record = plan.record
+        self.keeper.run_ids = record.names
         if self.way is not Way.RETURN:
             self.keeper.require_gates()
             self.keeper.require_quiet()
@@ -158,6 +160,7 @@ class NodeRun:
         self._refuse_unfit(chosen)
         record, is_continued = self._choose_record(begun_at)
         record = self._adopt(record, chosen, around, format_time(begun_at))
+        around = replace(around, nodes=[_without_foreign_mark(n, record) for n in around.nodes])
         pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
         away = tuple(n.name for n in pending if n.mark and self._is_away(n, n.mark))
         middle = [n for n in pending if n.mark and n.name not in away]
@@ -236,23 +239,24 @@ class NodeRun:
     def _adopt(
         self, record: NodeRecord, chosen: Sequence[NodeFacts], around: Surroundings, now: str | None
     ) -> NodeRecord:
-        """Return the record with all that is chosen. Raises Refused for a node that another run is in the middle of."""
+        """Return the record with all that is chosen.
+
+        Raises Refused for a node of ``chosen`` that another run is in the middle of, and for one that this run would leave
+        behind. What others have cordoned elsewhere counts as unavailable and stops nothing.
+        """
         names, selected = record.names, {n.name for n in chosen}
-        foreign = sorted({n.mark.run_id for n in around.nodes if n.mark} - names)
+        foreign = sorted({n.mark.run_id for n in chosen if n.mark} - names)
         if foreign and self.choice.take_over:
             record = replace(record, former_ids=tuple(sorted({*record.former_ids, *foreign})))
         for node in around.nodes:
-            is_elsewhere = self.way is Way.RESTART and node.name not in selected
-            if node.mark and (node.mark.run_id not in record.names or is_elsewhere):
+            is_ours = node.mark is not None and node.mark.run_id in record.names
+            is_left_behind = is_ours and node.name not in selected and self.way is Way.RESTART
+            if node.mark and (is_left_behind or (node.name in selected and not is_ours)):
                 raise Refused(
                     f"No node was touched, because {node.name} is in the middle of the run {node.mark.run_id} and is cordoned by "
                     "it; select that node, too, to finish it, or put it back with bound_tokens.openshift.node_drain (state: "
                     f"available, run_id: {node.mark.run_id}, require_restart: false)."
-                    + (
-                        ""
-                        if node.mark.run_id in record.names
-                        else " Set take_over to true to go on with it in this run."
-                    )
+                    + ("" if is_ours else " Set take_over to true to go on with it in this run.")
                 )
         nodes = {}
         for node in chosen:
@@ -468,6 +472,11 @@ class NodeRun:
                 "failed": sum(p.step is Step.FAILED for p in plan.record.nodes.values()),
             },
         }
+
+
+def _without_foreign_mark(node: NodeFacts, record: NodeRecord) -> NodeFacts:
+    """Return a node as the run sees it: the cordon of another run is a cordon like any other, and nobody knows when it ends."""
+    return replace(node, mark=None) if node.mark and node.mark.run_id not in record.names else node
 
 
 def _describe_failed(record: NodeRecord) -> str:

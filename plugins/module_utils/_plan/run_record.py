@@ -8,14 +8,13 @@ What is in it is never lost: moments and the former issuer stay as they were fir
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import MANAGED_BY, format_time, parse_time
+from .._model import MANAGED_BY, RUN_ID, format_time, parse_time
 
 #: Raised when an older collection could not understand a record any more.
 SCHEMA = 1
@@ -26,8 +25,6 @@ NAME = "bound-tokens-run"
 STRATEGIES = ("pods", "workloads", "nodes", "kubelets", "wait", "all_pods")
 NAMESPACE_STRATEGIES = ("pods", "workloads", "wait", "all_pods")
 PHASES = ("planned", "issuer", "rollout", "renewal", "verification", "done")
-
-_RUN_ID = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +93,7 @@ def _describe_age(seconds: float) -> str:
 
 def validate_run_id(run_id: str) -> str:
     """Return ``run_id`` unchanged. Raises InvalidOption for one that could not be a name."""
-    if not _RUN_ID.match(run_id):
+    if not RUN_ID.fullmatch(run_id):
         raise InvalidOption(
             f"The run_id {run_id!r} is not a name; give up to 63 letters, digits, dots, dashes and underscores."
         )

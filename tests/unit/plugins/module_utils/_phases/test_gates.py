@@ -374,6 +374,10 @@ def test_a_run_does_not_begin_into_unrest(cluster, gate):
         keeper.require_quiet()
     mark = NodeMark(run_id="r", boot_id="b").dump()
     cluster.object("Node", "worker-0")["metadata"]["annotations"][MARK] = mark
+    keeper.run_ids = frozenset({"other"})
+    with pytest.raises(Refused):  # those of another run are not
+        keeper.require_quiet()
+    keeper.run_ids = frozenset({"r", "other"})
     keeper.require_quiet()  # nodes in the middle are finished first
     keeper, _lines, _warnings = keep(cluster, skip=frozenset({gate}))
     keeper.require_quiet()
@@ -461,6 +465,9 @@ def test_a_node_with_our_mark_that_was_left_is_named(cluster):
     node["spec"]["unschedulable"] = True
     node["metadata"]["annotations"][MARK] = NodeMark(run_id="r", boot_id="b").dump()
     keeper, lines, _warnings = keep(cluster, timeout=10)
+    with pytest.raises(WaitTimedOut, match=r"of which 1 may be: worker-1$"):  # it may be anybody's
+        keeper.wait(W, [])
+    keeper.run_ids = frozenset({"r"})
     with pytest.raises(WaitTimedOut, match=r"worker-1 \(left cordoned by this run: worker-1\)"):
         keeper.wait(W, [])
     keeper, lines, _warnings = keep(cluster, timeout=10)

@@ -274,7 +274,7 @@ def merge(target, patch):
 class OpenGates:
     def __init__(self):
         self.request = GateRequest()
-        self.unwell = self.satisfied = frozenset()
+        self.unwell = self.satisfied = self.run_ids = frozenset()
         self.asked = 0
 
     def require_gates(self):
@@ -550,6 +550,27 @@ def test_a_budget_that_never_allows_ends_the_drain_and_the_node_is_put_back():
         run(cluster, drain=DrainOptions(timeout=100))
     assert cluster.restarts == {}
     assert cordoned(cluster) == marks(cluster) == set()
+
+
+def test_what_another_run_has_begun_elsewhere_stops_nobody_and_counts_as_away():
+    """The kubelet of any node may write such a mark to its own."""
+    cluster, names = Cluster("w0", "w1", "w2"), ("w0", "w1")
+    mark = NodeMark(run_id="other", boot_id="b").dump()
+    other = {"metadata": {"annotations": {MARK: mark}}, "spec": {"unschedulable": True}}
+    merge(cluster.objects["Node"][None, "w2"], other)
+    keeper = OpenGates()
+    result = run(cluster, names=names, max_unavailable="2", take_over=True, keeper=keeper)
+    assert result["batches"] == [["w0"], ["w1"]]
+    assert keeper.run_ids == {"first"}
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+    assert cordoned(cluster) == marks(cluster) == {"w2"}
+
+
+def test_check_mode_knows_whose_marks_are_its_own():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    run(cluster, names=("w0",), way=Way.DRAIN, run_id="r1")
+    run(cluster, names=("w0",), run_id="r1", keeper=keeper, check_mode=True)
+    assert keeper.run_ids == {"r1"}
 
 
 def test_what_another_run_has_begun_is_not_touched_without_consent():
