@@ -57,9 +57,14 @@ def parse_time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+def printable(text: str) -> str:
+    """Return a text of unknown origin on one line, without what a terminal would obey and what no file takes."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
-    """Return a text of unknown origin on one line, without control characters, of a reasonable length."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
+    """Return a text of unknown origin as printable does, of a reasonable length."""
+    shown = printable(text)
     return f"{shown[:MAX_TEXT]}..." if len(shown) > MAX_TEXT else shown
 
 
