@@ -23,6 +23,8 @@ MAX_TEXT = 300
 MANAGED_BY = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
 #: What a run may be called: it becomes part of labels and sentences.
 RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+#: Later moments than this are nobody's; to what comes before it a duration can be added.
+LAST_MOMENT = datetime(9000, 1, 1, tzinfo=timezone.utc)
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
