@@ -70,7 +70,7 @@ options:
   allow_disruption:
     description:
       - Whether more may be interrupted than asked for, see O(delete_options).
-      - Also whether a node may be emptied or restarted that this run itself has its credentials on, in a pod. The run ends with
+      - Also whether a node may be emptied or restarted that this run itself is on, in a pod. The run ends with
         that pod, and another one goes on where it stopped.
     type: bool
     default: false
@@ -136,6 +136,8 @@ options:
   gate_timeout:
     description:
       - Seconds in which all gates must be open.
+      - Also seconds in which a rollout of the kube-apiservers that begins while nodes are under way must go on. They are paused
+        meanwhile, and fail when it does not.
     type: int
     default: 1800
   stable_seconds:

@@ -12,10 +12,10 @@ from ._client.documents import fetch_status
 from ._client.queries import Queries, require_expression, search
 from ._errors import ApiError, CollectionError, InvalidOption
 from ._facts import OPERAND_NAMESPACE, read_rollout
-from ._model import Condition, RolloutVerdict, conditions_of, pod_facts
+from ._model import Condition, Outcome, RolloutFacts, RolloutVerdict, conditions_of, pod_facts
 from ._node_facts import read_budgets, read_machine_pools, read_nodes
-from ._plan.gates import GateFacts, GateRequest, GateResult, ProbeGate, ResourceGate, judge_answer, judge_objects
-from ._plan.rollout import judge_rollout
+from ._plan.gates import GateFacts, GateRequest, GateResult, Hold, ProbeGate, ResourceGate, judge_answer, judge_objects
+from ._plan.rollout import find_places, judge_rollout
 
 #: Seconds in which an address outside the cluster must answer.
 PROBE_TIMEOUT = 10.0
@@ -69,17 +69,32 @@ def _read_members(cluster: Cluster, namespace: str, app: str) -> dict[str, bool]
     return {p.node: p.is_ready and not p.is_terminating for p in pods if p.is_static}
 
 
+def read_hold(cluster: Cluster) -> Hold | None:
+    """Return the rollout of the kube-apiservers that runs now, None when none does."""
+    facts = _read_rollout(cluster)
+    if facts is None:
+        return None
+    verdict = judge_rollout(facts, facts.issuer.wanted)
+    if verdict.outcome is Outcome.DONE:
+        return None
+    return Hold(words=f"a rollout runs: {verdict.message}", places=find_places(facts))
+
+
 def read_rollout_verdict(cluster: Cluster) -> RolloutVerdict | None:
     """Return how the rollout of the kube-apiservers stands; None where no operator of this cluster keeps them."""
+    facts = _read_rollout(cluster)
+    return None if facts is None else judge_rollout(facts, facts.issuer.wanted)
+
+
+def _read_rollout(cluster: Cluster) -> RolloutFacts | None:
     try:
-        facts = read_rollout(cluster)
+        return read_rollout(cluster)
     except ApiError as error:
         if error.status != 404:
             raise
         return None
     except CollectionError:  # the control plane is hosted elsewhere
         return None
-    return judge_rollout(facts, facts.issuer.wanted)
 
 
 def read_result(gate: ResourceGate | ProbeGate, queries: Queries) -> GateResult:

@@ -13,7 +13,7 @@ from ._client.cluster import Cluster
 from ._client.queries import Queries
 from ._facts import read_optional
 from ._holder_model import HolderContext, HolderPod, TokenDriver, holder_pod, token_driver
-from ._model import NO_CONDITION, conditions_of
+from ._model import LAST_MOMENT, NO_CONDITION, conditions_of
 from ._plan.issuer_traces import LEGACY_TYPE, Trace, TraceSearch, is_kept, legacy_record
 
 #: Objects of a megabyte are possible, so that fewer are asked for at once.
@@ -34,9 +34,10 @@ class CustomKind:
 
 
 def read_ready_since(cluster: Cluster) -> dict[str, datetime | None]:
-    """Return since when each node is Ready; None for one that is not."""
+    """Return since when each node is Ready, LAST_MOMENT at most; None for one that is not."""
     found = cluster.list_at("Node", read=lambda n: (n["metadata"]["name"], conditions_of(n).get("Ready", NO_CONDITION)))
-    return {name: c.last_transition if c.status == "True" else None for name, c in found[1]}
+    moments = {name: c.last_transition if c.status == "True" else None for name, c in found[1]}
+    return {name: min(moment, LAST_MOMENT) if moment else None for name, moment in moments.items()}
 
 
 def read_drivers(cluster: Cluster) -> dict[str, TokenDriver]:

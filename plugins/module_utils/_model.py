@@ -21,6 +21,10 @@ RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 MAX_TEXT = 300
 #: Labels of what this collection makes.
 MANAGED_BY = {"app.kubernetes.io/managed-by": "bound_tokens.openshift"}
+#: What a run may be called: it becomes part of labels and sentences.
+RUN_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+#: Later moments than this are nobody's; to what comes before it a duration can be added.
+LAST_MOMENT = datetime(9000, 1, 1, tzinfo=timezone.utc)
 _ROLLED_OUT = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -55,9 +59,14 @@ def parse_time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+def printable(text: str) -> str:
+    """Return a text of unknown origin on one line, without what a terminal would obey and what no file takes."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
-    """Return a text of unknown origin on one line, without control characters, of a reasonable length."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
+    """Return a text of unknown origin as printable does, of a reasonable length."""
+    shown = printable(text)
     return f"{shown[:MAX_TEXT]}..." if len(shown) > MAX_TEXT else shown
 
 

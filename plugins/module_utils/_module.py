@@ -22,7 +22,7 @@ from ._client.cluster import Cluster
 from ._clock import Clock, SystemClock, WaitOptions
 from ._errors import ApiError, CollectionError, InvalidOption
 from ._guard import Guard, RequestPace
-from ._model import Probe
+from ._model import Probe, printable
 from ._options import AUTH_ARG_SPEC, connection_options, known_secrets
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ProgressLines:
     kept: list[str] = field(default_factory=list)
 
     def __call__(self, line: str) -> None:
-        line = " ".join(self.hide(line).split())
+        line = " ".join(printable(self.hide(line)).split())
         if self.target == PROGRESS_IN_RESULT:
             self.kept.append(line)
         elif self.target:
@@ -161,7 +161,8 @@ class _Module(AnsibleModule):
 
     def fail_json(self, msg: str, **more: Any) -> NoReturn:
         self._hide_secrets()
-        super().fail_json(msg, **more)
+        # in this order: a secret is not known any more once a character of it was replaced
+        super().fail_json(printable(str(remove_values(msg, self.no_log_values))), **more)
         raise AssertionError("fail_json ends the process")
 
 
@@ -198,7 +199,7 @@ def run_module(
             check_mode=module.check_mode,
             cluster=Cluster(options, before_request=guard.before_request),
             clock=clock,
-            warn=module.warn,
+            warn=lambda text: module.warn(printable(progress.hide(text))),
             progress=progress,
             guard=guard,
             connect=lambda: Cluster(options),

@@ -11,6 +11,7 @@ from functools import partial
 from ._client.cluster import Cluster
 from ._errors import ApiError
 from ._facts import MAX_SINGLE_READS
+from ._model import LAST_MOMENT
 from ._node_model import (
     BudgetFacts,
     NodeFacts,
@@ -89,9 +90,11 @@ def read_pending_requests(cluster: Cluster, node: str) -> list[str]:
 
 
 def read_kubelet_start(cluster: Cluster, node: str) -> datetime | None:
-    """Return when the kubelet of ``node`` started, by the node's clock; None when it does not tell."""
+    """Return when the kubelet of ``node`` started, by the node's clock; None when it does not tell, or no moment that can be."""
     seconds = cluster.read_node_metric(node, "process_start_time_seconds")
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    if seconds is None or not 0 <= seconds < LAST_MOMENT.timestamp():  # nor is it NaN
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def read_kubelet_starts(cluster: Cluster, nodes: Sequence[str]) -> dict[str, datetime]:

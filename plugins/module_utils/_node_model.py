@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ._model import MANAGED_BY, NO_CONDITION, PodFacts, conditions_of, parse_time, pod_facts
+from ._model import MANAGED_BY, NO_CONDITION, RUN_ID, PodFacts, conditions_of, parse_time, pod_facts
 
 #: Holds a NodeMark while a node is drained, restarted and proven; goes with the cordon.
 MARK = "bound-tokens.openshift/restart"
@@ -47,14 +47,16 @@ class NodeMark:
 
 
 def parse_mark(text: str | None) -> NodeMark | None:
-    """Return the mark in an annotation; None when there is none or nobody could have written it here."""
+    """Return the mark in an annotation; None when there is none or it is none of ours: a kubelet may annotate its own node."""
     try:
         mark = NodeMark(**json.loads(text or "null"))
-        parse_time(mark.requested_at)
-        parse_time(mark.emptied_at)
-    except (TypeError, ValueError, RecursionError):
+        is_sound = isinstance(mark.boot_id, str) and isinstance(mark.was_cordoned, bool)
+        for moment in (mark.requested_at, mark.emptied_at):
+            is_sound = is_sound and isinstance(moment, str | None)
+            parse_time(moment)
+        is_sound = is_sound and bool(RUN_ID.fullmatch(mark.run_id))
+    except (TypeError, ValueError, AttributeError, RecursionError):
         return None
-    is_sound = isinstance(mark.run_id, str) and isinstance(mark.boot_id, str) and isinstance(mark.was_cordoned, bool)
     return mark if is_sound else None
 
 

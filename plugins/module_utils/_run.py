@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from ._client.cluster import Cluster
@@ -105,7 +104,8 @@ class Run:
 
     def save(self, record: RunRecord) -> None:
         """Keep ``record``; errors that pass by themselves are borne, and what a lost answer hid is found again."""
-        self.record = touch(record, datetime.now(timezone.utc), self.holder)
+        now = retry(self.store.cluster.server_time, clock=self.clock)
+        self.record = touch(record, now, self.holder)
 
         def attempt() -> None:
             try:

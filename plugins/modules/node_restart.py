@@ -195,7 +195,7 @@ nodes:
       type: dict
       sample: {"draining": 31.2, "restarting": 64.0, "returning": 12.9}
 findings:
-  description: What holds a drain up or is worth knowing before it.
+  description: What holds a drain up or is worth knowing before it; in check mode also what else the task would be refused for.
   returned: success, and on failure once the plan was made
   type: list
   elements: dict

@@ -75,3 +75,32 @@ def test_the_record_of_a_run_to_another_issuer_does_not_count():
 def test_only_a_run_that_goes_on_has_the_recorded_strategy(reason, choice):
     run = {"run_id": "r1", "issuer": "https://new", "strategy": WAIT}
     assert choose({}, run, __rotation_run={"reason": reason})[0] == choice
+
+
+def find_blocking(strategy, **results):
+    """What plan.yml takes as a reason to leave the issuer as it is."""
+    loader = DataLoader()
+    tasks = loader.load_from_file(str(ROLE / "tasks/plan.yml"), trusted_as_template=True)
+    text = next(t["vars"]["__rotation_blocking"] for t in tasks if "__rotation_blocking" in t.get("vars", {}))
+    return Templar(loader=loader, variables={"__rotation_strategy": strategy, **results}).template(text)
+
+
+FINDINGS = {
+    "findings": [
+        {"check": check, "message": check, "blocking": is_blocking}
+        for check, is_blocking in (("Gates", True), ("Quiet", True), ("LocalData", True), ("Budget", False))
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "results", "blocking"),
+    [
+        # what keeps nodes from being begun now may be over when their turn comes
+        ("nodes", {"node_restart_result": FINDINGS}, ["Gates", "LocalData"]),
+        ("kubelets", {"kubelet_restart_result": FINDINGS}, ["Gates", "Quiet", "LocalData"]),
+        ("kubelets", {}, []),
+    ],
+)
+def test_what_would_be_refused_after_the_change_is_refused_before_it(strategy, results, blocking):
+    assert find_blocking(strategy, **results) == blocking

@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 #: Bytes that are held of a file at a time.
 PIECE = 1_048_576
+#: Bytes of a metric's line that are looked at: its name and its value are short, the labels of others may be of any length.
+LONGEST_START = 4096
 
 _LINK = re.compile(r'<a href="([^"]+)">')
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
@@ -36,11 +38,20 @@ def read_whole(answer: Any) -> Iterator[bytes]:
 
 
 def find_metric(pieces: Iterable[bytes], name: str) -> float | None:
-    """Return the value of a metric without labels, None where there is none. No more is kept than the line it is in."""
+    """Return the value of a metric without labels, None where there is no such number. Of a line only the start is kept."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
+        rest = rest[:LONGEST_START]
         for line in lines:
             if line.startswith(name.encode() + b" "):
-                return float(line.split()[1])
+                return _read_number(line[len(name) : LONGEST_START].split())
     return None
+
+
+def _read_number(words: list[bytes]) -> float | None:
+    """Return the first of ``words`` as a number, None where it is none."""
+    try:
+        return float(words[0])
+    except (IndexError, ValueError):
+        return None

@@ -19,10 +19,11 @@ def find_server_words(error: Any) -> tuple[str, str]:
     except ValueError:
         status = None
     if isinstance(status, dict) and status.get("kind") == "Status":
-        words = status.get("message") or status.get("reason") or str(error.reason)
-        causes = (status.get("details") or {}).get("causes") or ()
-        budgets = [c.get("message") or "" for c in causes if c.get("reason") == "DisruptionBudget"]
-        return " ".join([words, *budgets]), status.get("reason") or ""
+        message, reason, details = status.get("message"), status.get("reason"), status.get("details")
+        causes = details.get("causes") if isinstance(details, dict) else None
+        causes = [c for c in causes if isinstance(c, dict)] if isinstance(causes, list) else []
+        budgets = [str(c.get("message") or "") for c in causes if c.get("reason") == "DisruptionBudget"]
+        return " ".join([str(message or reason or error.reason), *budgets]), reason if isinstance(reason, str) else ""
     return body[:300].strip() or str(error.reason), ""
 
 

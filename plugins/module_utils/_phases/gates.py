@@ -11,12 +11,13 @@ from .._client.cluster import Cluster
 from .._client.queries import Queries
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, Refused
-from .._gate_facts import check_gates, read_gate_facts, read_rollout_verdict
+from .._gate_facts import check_gates, read_gate_facts, read_hold
 from .._model import Outcome
 from .._plan.gates import (
     GateFacts,
     GateRequest,
     GateVerdict,
+    Hold,
     find_satisfied,
     find_unrest,
     find_unwell_operators,
@@ -44,6 +45,8 @@ class Gatekeeper:
     warn: Callable[[str], None]
     #: What has not happened where the run may not begin, for people.
     refusal: str = "No node was touched"
+    #: The runs whose marks are ours.
+    run_ids: frozenset[str] = frozenset()
     #: The ClusterOperators that have not been at rest since the start, and the budgets that were satisfied at any time since.
     unwell: frozenset[str] = frozenset()
     satisfied: frozenset[str] = frozenset()
@@ -53,16 +56,18 @@ class Gatekeeper:
     def __post_init__(self) -> None:
         self.queries = Queries(self.cluster)
 
+    def require_gates(self) -> None:
+        """Return when the user's gates can be looked at. Raises InvalidOption, or another CollectionError, for one that can't."""
+        retry(lambda: check_gates(self.request, self.queries), clock=self.clock)
+
     def require_quiet(self) -> None:
         """Return when the run may begin; what holds now is not held against it later.
 
-        Raises Refused with all that forbids it, unless nodes bear a mark, which are finished or put back first. Raises
-        another CollectionError for a gate that can't be looked at.
+        Raises Refused with all that forbids it, unless nodes bear a mark of ours, which are finished or put back first.
         """
-        retry(lambda: check_gates(self.request, self.queries), clock=self.clock)
         facts = retry(lambda: self.read(None), clock=self.clock)
         unrest = find_unrest(self.request, facts)
-        if unrest and not any(n.mark for n in facts.nodes):
+        if unrest and not self.find_own(facts):
             raise Refused(f"{self.refusal}: {_join(unrest, '; ')}.")
         self.unwell, self.satisfied = frozenset(find_unwell_operators(facts)), find_satisfied(facts)
 
@@ -84,10 +89,13 @@ class Gatekeeper:
         if wait.has_waited:
             self.say(f"going on with {wait.title} after {format_seconds(wait.seconds)}")
 
-    def find_rollout(self) -> str:
-        """Return what is told of a rollout of the kube-apiservers that runs now; empty when none does, or nobody minds."""
-        verdict = read_rollout_verdict(self.cluster) if self.request.wants("rollout") else None
-        return "" if verdict is None or verdict.outcome is Outcome.DONE else f"a rollout runs: {verdict.message}"
+    def find_own(self, facts: GateFacts) -> set[str]:
+        """Return the nodes that bear a mark of ours."""
+        return {n.name for n in facts.nodes if n.mark and n.mark.run_id in self.run_ids}
+
+    def find_hold(self) -> Hold | None:
+        """Return the rollout of the kube-apiservers that runs now; None when none does, or nobody minds."""
+        return read_hold(self.cluster) if self.request.wants("rollout") else None
 
     def read(self, batch: Collection[str] | None) -> GateFacts:
         return read_gate_facts(self.cluster, self.request, self.queries, batch=batch)
@@ -130,7 +138,7 @@ class _Wait:
             facts,
             limits=keeper.node_request,
             batch=self.batch,
-            own={*self.own, *(n.name for n in facts.nodes if n.mark)},
+            own={*self.own, *keeper.find_own(facts)},
             satisfied_before=keeper.satisfied,
             unwell_before=keeper.unwell,
         )

@@ -13,7 +13,7 @@ from typing import Any
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, Refused, WaitFailed, WaitTimedOut
-from .._facts import read_denied
+from .._facts import read_denied, require_own_namespace
 from .._model import format_time
 from .._node_facts import read_kubelet_start, read_machine_pools, read_node, read_node_pods, read_nodes
 from .._node_model import NodeFacts
@@ -33,7 +33,7 @@ from .._plan.kubelets import (
 )
 from .._plan.node_findings import NodeFinding
 from .._plan.nodes import choose_nodes, find_pool
-from .._plan.permissions import KUBELETS, describe_denied
+from .._plan.permissions import KUBELETS, RESTART_NAMESPACE, describe_denied
 from .gates import Gatekeeper
 from .node_command import NodeCommands, find_image, find_obstacles, remove_namespace
 from .rollout import find_switch
@@ -139,6 +139,7 @@ class KubeletRun:
         denied = read_denied(self.cluster, KUBELETS)
         if denied:
             raise Refused(f"No kubelet was restarted: {describe_denied(denied)}")
+        require_own_namespace(self.cluster, RESTART_NAMESPACE)
 
     def _go_on(self, kubelet: Kubelet, commands: NodeCommands, number: str) -> None:
         """Restart a kubelet, unless somebody else has done so while this run waited."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -27,6 +28,7 @@ from .._node_facts import (
 from .._node_model import NodeFacts, NodeMark, NodePod
 from .._parallel import side_by_side
 from .._plan.drain import DrainDecision, choose_blocking, choose_targets
+from .._plan.gates import GATE_TIMEOUT, Hold
 from .._plan.node_record import ENDED, NodeProgress, NodeRecord, Step, judge_step
 from .._plan.nodes import NodeRequest, select_nodes
 from .._plan.permissions import RESTART_NAMESPACE
@@ -87,8 +89,10 @@ class BatchRun:
     is_alone: bool = False
     #: Whether nodes put back without another boot ID are fine, too.
     requires_restart: bool = True
-    #: Returns why no pod may go and no node may restart just now; an empty text when nothing speaks against it.
-    find_hold: Callable[[], str] = lambda: ""
+    #: Returns why no pod may go and no node may restart just now; None when nothing speaks against it.
+    find_hold: Callable[[], Hold | None] = lambda: None
+    #: Seconds for which it may hold the nodes up without going on itself.
+    hold_timeout: float = GATE_TIMEOUT
     #: Whether nodes that the machine-config operator is at work on are left to it.
     minds_updates: bool = True
     drainer: Drainer = field(init=False)
@@ -100,6 +104,10 @@ class BatchRun:
     has_acted: bool = False
     is_refused: bool = False
     interval: float = 1.0
+    #: When the nodes were held up at the last look (monotonic), for how many seconds since that went on, and how far it has been.
+    held_at: float | None = None
+    held_seconds: float = 0.0
+    held_places: frozenset[tuple[str, int, int]] = frozenset()
     #: The nodes as they were last read: what selects them in a request, and the resourceVersion of that moment.
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     selectors: Mapping[str, str] = field(default_factory=dict)
@@ -118,7 +126,8 @@ class BatchRun:
 
     def run(self, options: WaitOptions) -> None:
         """Return when every node has arrived or failed; which of them is in the record. Raises a lasting ApiError."""
-        limit, self.interval = max(self.request.drain.timeout, self.request.restart_timeout) + 600.0, options.interval
+        limit = max(self.request.drain.timeout, self.request.restart_timeout, self.hold_timeout) + 600.0
+        self.interval = options.interval
         poll(
             self.look,
             self.judge,
@@ -139,6 +148,10 @@ class BatchRun:
         self.clock.sleep(min(QUIET_BETWEEN_LOOKS, left))
         if self.has_acted:
             return
+        pause = min(self.interval, left)
+        if self.held_at is not None:  # by what is not watched
+            self.clock.sleep(pause)
+            return
         active = [name for name in self.names if not self._is_over(name)]
         moving = [name for name in active if not self.journeys[name].awaits_node]
         kind, selectors, version = "Node", self.selectors, self.nodes_version
@@ -147,7 +160,6 @@ class BatchRun:
             kind = "Pod"
         is_tried_again = self.is_refused or bool(self.drainer.refusals or self.drainer.held)
         is_short = is_tried_again or (moving and len(active) > 1)
-        pause = min(self.interval, left)
         try:
             self.cluster.await_change(
                 kind, **selectors, known_version=version, timeout=pause if is_short else min(left, LONGEST_WATCH)
@@ -162,9 +174,7 @@ class BatchRun:
             self._keep()
         active = [name for name in self.names if not self._is_over(name)]
         nodes = self._read_nodes(active)
-        held = self._hold(
-            [name for name in active if name in nodes and not is_away(nodes[name], self.record.nodes[name])]
-        )
+        held = self._hold({n: nodes[n] for n in active if n in nodes and not is_away(nodes[n], self.record.nodes[n])})
         free = [name for name in active if name not in held]
         targets = side_by_side([partial(self._visit, name, nodes.get(name)) for name in free])
         if self.drainer.work([pod for found in targets for pod in found]):
@@ -172,18 +182,34 @@ class BatchRun:
         if self.is_dirty:
             self._keep()
 
-    def _hold(self, names: Sequence[str]) -> Sequence[str]:
-        """Return those of ``names``, nodes that have yet to restart, that must be left as they are for now."""
-        words = self.find_hold() if names and self.way is not Way.RETURN else ""
-        if not words:
+    def _hold(self, nodes: Mapping[str, NodeFacts]) -> Collection[str]:
+        """Return those of ``nodes``, which have yet to restart, that must be left as they are for now.
+
+        The time of their own steps stands still meanwhile. When what holds them up has not gone on for its own time, they fail.
+        """
+        hold = self.find_hold() if nodes and self.way is not Way.RETURN else None
+        if hold is None:
+            self.held_at = None
             return ()
-        for name in names:
+        now = self.clock.monotonic()
+        passed = 0.0 if self.held_at is None else now - self.held_at
+        # Also over pauses: what ends and begins again without going on would hold them up for ever, too.
+        self.held_seconds = self.held_seconds + passed if hold.places <= self.held_places else 0.0
+        self.held_at, self.held_places = now, self.held_places | hold.places
+        is_overdue = self.held_seconds >= self.hold_timeout
+        for name, node in nodes.items():
             journey = self.journeys[name]
             if not journey.message.startswith("paused"):
-                self.say(f"{name} is paused: {words}")
-            journey.message, journey.since = f"paused: {words}", self.clock.monotonic()
-        self.is_farther = self.is_refused = True
-        return names
+                self.say(f"{name} is paused: {hold.words}")
+            journey.message = f"paused: {hold.words}"
+            journey.since += passed
+            if is_overdue:
+                words = f"paused for {format_seconds(self.hold_timeout)} in which this has not gone on: {hold.words}"
+                with _left_to_the_next_look():
+                    self._fail(name, node, self._find_reason(name), words)
+        self.is_refused = True
+        self.is_farther = self.is_farther or not is_overdue
+        return nodes.keys()
 
     def judge(self, facts: None) -> Judgement:
         under_way = [name for name in self.names if not self._is_over(name)]
@@ -209,7 +235,8 @@ class BatchRun:
     def _visit(self, name: str, node: NodeFacts | None) -> Sequence[NodePod]:
         """Take one node a step farther where it may go; return the pods to send away from it."""
         journey = self.journeys[name]
-        try:
+        targets: Sequence[NodePod] = ()
+        with _left_to_the_next_look():
             if node and journey.awaits_node and journey.version == node.version:
                 self._is_overdue(name, node)
                 return ()
@@ -217,12 +244,7 @@ class BatchRun:
             left = [] if self.is_alone else choose_targets(pods, self.request.drain)
             blocking = [] if self.is_alone else choose_blocking(pods, self.request.drain)
             targets = self._advance(name, node, pods, left, blocking)
-        except ApiError as error:
-            # 409: the node has changed since it was read; 404: it or the restart pod is gone. The next look tells.
-            if error.status not in (404, 409) or error.is_missing_api:
-                raise
-            return ()
-        journey.version = node.version if node else ""
+            journey.version = node.version if node else ""
         return targets
 
     def _advance(
@@ -342,11 +364,13 @@ class BatchRun:
             requests = self._find_requests(name)
             if requests:
                 words += f"; certificate requests that nobody has approved: {', '.join(requests[:5])}"
-        reason = {Step.RESTARTING: "NotRestarted", Step.RETURNING: "NotWell"}.get(
-            journey.step or Step.PLANNED, "NotDrained"
-        )
-        self._fail(name, node, reason, words)
+        self._fail(name, node, self._find_reason(name), words)
         return True
+
+    def _find_reason(self, name: str) -> str:
+        """Return why a node fails that has come no farther than it is."""
+        reasons = {Step.RESTARTING: "NotRestarted", Step.RETURNING: "NotWell"}
+        return reasons.get(self.journeys[name].step or Step.PLANNED, "NotDrained")
 
     def _find_requests(self, name: str) -> list[str]:
         """Return the undecided certificate requests of a node; none where they may not be read."""
@@ -490,6 +514,16 @@ class BatchRun:
     def _keep(self) -> None:
         self.save(self.record)
         self.is_dirty = False
+
+
+@contextmanager
+def _left_to_the_next_look() -> Iterator[None]:
+    """Swallow that a node has changed since it was read (409), or that it or its restart pod is gone (404)."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status not in (404, 409) or error.is_missing_api:
+            raise
 
 
 def find_restart_pod(pods: Iterable[NodePod]) -> NodePod | None:

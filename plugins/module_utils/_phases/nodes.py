@@ -14,7 +14,7 @@ from typing import Any
 from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, Refused, WaitFailed
-from .._facts import read_caller, read_denied
+from .._facts import find_own_pod, read_denied, require_own_namespace
 from .._model import Judgement, Outcome, format_time
 from .._node_facts import read_budgets, read_machine_pools, read_nodes, read_pods_by_node
 from .._node_model import NodeFacts, NodeMark
@@ -29,7 +29,7 @@ from .._plan.node_record import (
     judge_nodes,
 )
 from .._plan.nodes import NodeRequest, Surroundings, choose_nodes, find_pool, fit_beside, plan_batches
-from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, describe_denied
+from .._plan.permissions import DELETE_PODS, DRAIN, RESTART, RESTART_NAMESPACE, describe_denied
 from .._plan.restart import find_unwell
 from .._plan.story import format_seconds
 from .._run import RecordStore
@@ -91,11 +91,7 @@ class NodeRun:
         """
         plan = retry(self.make_plan, clock=self.clock)
         if check_mode:
-            permitted, equipped = partial(self._require_permissions, plan), partial(self._find_image, plan)
-            obstacles = (
-                find_obstacles({"Permissions": permitted, "Image": equipped}, self.clock) if plan.batches else []
-            )
-            plan = replace(plan, findings=[*obstacles, *plan.findings])
+            plan = replace(plan, findings=[*self._find_obstacles(plan), *plan.findings])
             return {**self._result(plan), "changed": self._has_work(plan)}
         if not plan.batches and not plan.is_continued:
             return self._result(plan)
@@ -126,10 +122,23 @@ class NodeRun:
             return not plan.away.issuperset(chain.from_iterable(plan.batches))
         return bool(plan.batches) or plan.is_left_over
 
+    def _find_obstacles(self, plan: NodePlan) -> list[NodeFinding]:
+        """Return what the run would be refused for, besides the findings of the plan."""
+        self.keeper.run_ids = plan.record.names
+        checks: dict[str, Callable[[], object]] = {
+            "Permissions": partial(self._require_permissions, plan),
+            "Image": partial(self._find_image, plan),
+        }
+        if self.way is not Way.RETURN:
+            checks |= {"Gates": self.keeper.require_gates, "Quiet": self.keeper.require_quiet}
+        return find_obstacles(checks, self.clock) if plan.batches else []
+
     def _begin(self, plan: NodePlan) -> NodePlan:
         """Return the plan whose record is kept, with what was unwell and what was satisfied when the run began."""
         record = plan.record
+        self.keeper.run_ids = record.names
         if self.way is not Way.RETURN:
+            self.keeper.require_gates()
             self.keeper.require_quiet()
         if plan.is_continued:
             self.say(f"goes on with the run {record.run_id}, begun at {record.begun_at}")
@@ -151,6 +160,7 @@ class NodeRun:
         self._refuse_unfit(chosen)
         record, is_continued = self._choose_record(begun_at)
         record = self._adopt(record, chosen, around, format_time(begun_at))
+        around = replace(around, nodes=[_without_foreign_mark(n, record) for n in around.nodes])
         pending = [n for n in chosen if record.nodes[n.name].step not in ENDED]
         away = tuple(n.name for n in pending if n.mark and self._is_away(n, n.mark))
         middle = [n for n in pending if n.mark and n.name not in away]
@@ -176,13 +186,14 @@ class NodeRun:
         )
 
     def _read_surroundings(self) -> Surroundings:
-        uid, pods = read_caller(self.cluster).pod_uid, read_pods_by_node(self.cluster)
+        pods = read_pods_by_node(self.cluster)
+        own = find_own_pod(self.cluster, [p.facts for on_node in pods.values() for p in on_node])
         return Surroundings(
             nodes=read_nodes(self.cluster),
             pools=read_machine_pools(self.cluster),
             budgets=read_budgets(self.cluster),
             pods=pods,
-            own_pod=next((p for on_node in pods.values() for p in on_node if uid and p.facts.uid == uid), None),
+            own_pod=next((p for on_node in pods.values() for p in on_node if p.facts == own), None),
         )
 
     def _choose_record(self, begun_at: datetime | None) -> tuple[NodeRecord, bool]:
@@ -229,23 +240,24 @@ class NodeRun:
     def _adopt(
         self, record: NodeRecord, chosen: Sequence[NodeFacts], around: Surroundings, now: str | None
     ) -> NodeRecord:
-        """Return the record with all that is chosen. Raises Refused for a node that another run is in the middle of."""
+        """Return the record with all that is chosen.
+
+        Raises Refused for a node of ``chosen`` that another run is in the middle of, and for one that this run would leave
+        behind. What others have cordoned elsewhere counts as unavailable and stops nothing.
+        """
         names, selected = record.names, {n.name for n in chosen}
-        foreign = sorted({n.mark.run_id for n in around.nodes if n.mark} - names)
+        foreign = sorted({n.mark.run_id for n in chosen if n.mark} - names)
         if foreign and self.choice.take_over:
             record = replace(record, former_ids=tuple(sorted({*record.former_ids, *foreign})))
         for node in around.nodes:
-            is_elsewhere = self.way is Way.RESTART and node.name not in selected
-            if node.mark and (node.mark.run_id not in record.names or is_elsewhere):
+            is_ours = node.mark is not None and node.mark.run_id in record.names
+            is_left_behind = is_ours and node.name not in selected and self.way is Way.RESTART
+            if node.mark and (is_left_behind or (node.name in selected and not is_ours)):
                 raise Refused(
                     f"No node was touched, because {node.name} is in the middle of the run {node.mark.run_id} and is cordoned by "
                     "it; select that node, too, to finish it, or put it back with bound_tokens.openshift.node_drain (state: "
                     f"available, run_id: {node.mark.run_id}, require_restart: false)."
-                    + (
-                        ""
-                        if node.mark.run_id in record.names
-                        else " Set take_over to true to go on with it in this run."
-                    )
+                    + ("" if is_ours else " Set take_over to true to go on with it in this run.")
                 )
         nodes = {}
         for node in chosen:
@@ -292,6 +304,8 @@ class NodeRun:
         denied = read_denied(self.cluster, wanted)
         if denied:
             raise Refused(f"No node was touched: {describe_denied(denied)}")
+        if self._restarts():
+            require_own_namespace(self.cluster, RESTART_NAMESPACE)
 
     def _refuse_blocked(self, plan: NodePlan) -> None:
         blocking = [f.message for f in plan.findings if f.is_blocking]
@@ -346,7 +360,8 @@ class NodeRun:
             way=self.way,
             is_alone=plan.is_alone,
             requires_restart=self.requires_restart,
-            find_hold=self.keeper.find_rollout,
+            find_hold=self.keeper.find_hold,
+            hold_timeout=self.keeper.request.timeout,
             minds_updates=self.keeper.request.wants("pools"),
         )
         try:
@@ -460,6 +475,11 @@ class NodeRun:
                 "failed": sum(p.step is Step.FAILED for p in plan.record.nodes.values()),
             },
         }
+
+
+def _without_foreign_mark(node: NodeFacts, record: NodeRecord) -> NodeFacts:
+    """Return a node as the run sees it: the cordon of another run is a cordon like any other, and nobody knows when it ends."""
+    return replace(node, mark=None) if node.mark and node.mark.run_id not in record.names else node
 
 
 def _describe_failed(record: NodeRecord) -> str:

@@ -21,7 +21,6 @@ from .._facts import (
     read_token_issuers,
 )
 from .._model import (
-    NodeRevision,
     Outcome,
     Probe,
     RolloutFacts,
@@ -35,7 +34,14 @@ from .._model import (
     server_pods,
 )
 from .._plan.patience import History, Patience, judge_patience
-from .._plan.rollout import bound_by_finish, bound_switch_times, find_finish, find_switch_revision, judge_rollout
+from .._plan.rollout import (
+    bound_by_finish,
+    bound_switch_times,
+    find_finish,
+    find_places,
+    find_switch_revision,
+    judge_rollout,
+)
 from .._plan.story import RolloutStory, tell_rollout
 
 #: Behind a load balancer each new connection may reach another API server.
@@ -342,7 +348,7 @@ def pause_for_rollout(
     if first.outcome is Outcome.DONE:
         return False
     say(f"paused: a rollout of the kube-apiservers has begun: {first.message}")
-    seen: set[tuple[NodeRevision, ...]] = set()
+    seen: set[tuple[str, int, int]] = set()
     story, is_farther = RolloutStory(), False
 
     def judge(facts: RolloutFacts) -> RolloutVerdict:
@@ -351,8 +357,9 @@ def pause_for_rollout(
         story, lines = tell_rollout(story, facts, verdict, clock.monotonic())
         for line in lines:
             say(line)
-        is_farther = facts.nodes not in seen
-        seen.add(facts.nodes)
+        places = find_places(facts)
+        is_farther = not places <= seen
+        seen.update(places)
         return verdict
 
     poll(

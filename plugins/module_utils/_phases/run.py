@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from .._client.cluster import Cluster
@@ -74,7 +74,7 @@ class RunOffice:
     def show(self) -> dict[str, Any]:
         """Return the record as it is, None when there is none."""
         record = retry(self.store.read, clock=self.clock)
-        message = record.describe(datetime.now(timezone.utc)) if record and not record.is_done else ""
+        message = record.describe(self._read_time()) if record and not record.is_done else ""
         return {
             "changed": False,
             "run": record.shown() if record else None,
@@ -90,7 +90,7 @@ class RunOffice:
             current=self._read_current(),
             run_id=request.run_id,
             take_over=request.take_over,
-            now=datetime.now(timezone.utc),
+            now=self._read_time() if found else None,
         )
         if verdict.action == "refuse":
             raise Refused(verdict.message, progress={"run": found.shown() if found else None})
@@ -108,6 +108,9 @@ class RunOffice:
         run_id = (request.run_id or request.new_id) if verdict.reason == "TakenOver" else found.run_id
         strategy = request.strategy or found.strategy
         return replace(found, run_id=run_id, former_issuer=found.former_issuer or former, strategy=strategy)
+
+    def _read_time(self) -> datetime | None:
+        return retry(self.cluster.server_time, clock=self.clock)
 
     def _read_current(self) -> str:
         return retry(lambda: read_wanted_issuer(self.cluster), clock=self.clock)

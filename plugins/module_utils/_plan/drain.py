@@ -15,6 +15,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._model import PodFacts
 from .._node_model import NodePod
+from .permissions import RESTART_NAMESPACE
 
 #: Seconds in which a node must be empty.
 DRAIN_TIMEOUT = 1800
@@ -77,9 +78,10 @@ def read_drain_options(given: Mapping[str, Any] | None, *, allow_disruption: boo
 def judge_drain_pod(pod: NodePod, options: DrainOptions) -> DrainDecision:
     """Return what a drain does with ``pod``, which is on the node."""
     facts = pod.facts
-    if pod.is_restart_pod:
+    is_at_work = facts.namespace == RESTART_NAMESPACE  # anybody may give a pod our labels
+    if pod.is_restart_pod and is_at_work:
         return DrainDecision(action=DrainAction.IGNORE, reason="RestartPod")
-    if pod.is_command_pod:
+    if pod.is_command_pod and is_at_work:
         return DrainDecision(action=DrainAction.IGNORE, reason="CommandPod")
     if facts.is_static:
         return DrainDecision(action=DrainAction.IGNORE, reason="Static")

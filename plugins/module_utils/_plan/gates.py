@@ -99,6 +99,14 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why nodes under way are left as they are, in words; ``places`` tell how far that is, see find_places."""
+
+    words: str
+    places: frozenset[tuple[str, int, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
     """One look at everything between nodes. What the cluster does not have, or nobody asked for, is empty or None.
 

@@ -111,7 +111,7 @@ def _check_own_pod(plan: _Plan) -> Found:
     yield NodeFinding(
         node=node,
         check="OwnPod",
-        message=f"{node}: this run has its credentials in {pod}, which is on it, and ends with that pod; {ways}run it again "
+        message=f"{node}: this run is in {pod}, which is on it, and ends with that pod; {ways}run it again "
         "then: another run goes on where it stopped.",
         option="allow_disruption",
         is_blocking=not consents,

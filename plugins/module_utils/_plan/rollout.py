@@ -164,6 +164,12 @@ _EVIDENCE = (
 )
 
 
+def find_places(facts: RolloutFacts) -> frozenset[tuple[str, int, int]]:
+    """Return each node with the revision that it is at and the one that it goes to. One that was not seen before is progress;
+    how often an installer has failed is none."""
+    return frozenset((n.name, n.current, n.target) for n in facts.nodes)
+
+
 def find_switch_revision(latest: int, wanted: str, issuers_of: Callable[[int], tuple[str, ...] | None]) -> int | None:
     """Return the revision at which ``wanted`` became the active issuer, None when that can't be told any more.
 

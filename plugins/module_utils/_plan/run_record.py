@@ -8,14 +8,13 @@ What is in it is never lost: moments and the former issuer stay as they were fir
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from .._errors import CollectionError, InvalidOption
-from .._model import MANAGED_BY, format_time, parse_time
+from .._model import MANAGED_BY, RUN_ID, format_time, parse_time
 
 #: Raised when an older collection could not understand a record any more.
 SCHEMA = 1
@@ -26,8 +25,6 @@ NAME = "bound-tokens-run"
 STRATEGIES = ("pods", "workloads", "nodes", "kubelets", "wait", "all_pods")
 NAMESPACE_STRATEGIES = ("pods", "workloads", "wait", "all_pods")
 PHASES = ("planned", "issuer", "rollout", "renewal", "verification", "done")
-
-_RUN_ID = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ class NamespaceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One change of the issuer, with all that is known of how far it has come."""
+    """One change of the issuer, with all that is known of how far it has come. All moments are cluster time (RFC 3339)."""
 
     run_id: str
     issuer: str
@@ -69,10 +66,10 @@ class RunRecord:
     def is_done(self) -> bool:
         return self.phase == "done"
 
-    def describe(self, now: datetime) -> str:
-        """Return the run for people, with how long nothing has been heard of it."""
+    def describe(self, now: datetime | None) -> str:
+        """Return the run for people, with how long nothing has been heard of it at ``now`` (cluster time, None: not told)."""
         heard = parse_time(self.updated_at)
-        age = f", last heard of {_describe_age((now - heard).total_seconds())} ago" if heard else ""
+        age = f", last heard of {_describe_age((now - heard).total_seconds())} ago" if heard and now else ""
         who = f" by {self.holder}" if self.holder else ""
         return f"the run {self.run_id} to the issuer {self.issuer}{who} is not finished (phase {self.phase}{age})"
 
@@ -96,7 +93,7 @@ def _describe_age(seconds: float) -> str:
 
 def validate_run_id(run_id: str) -> str:
     """Return ``run_id`` unchanged. Raises InvalidOption for one that could not be a name."""
-    if not _RUN_ID.match(run_id):
+    if not RUN_ID.fullmatch(run_id):
         raise InvalidOption(
             f"The run_id {run_id!r} is not a name; give up to 63 letters, digits, dots, dashes and underscores."
         )
@@ -161,7 +158,7 @@ class RunVerdict:
 
 
 def judge_record(
-    record: RunRecord | None, *, wanted: str, current: str, run_id: str | None, take_over: bool, now: datetime
+    record: RunRecord | None, *, wanted: str, current: str, run_id: str | None, take_over: bool, now: datetime | None
 ) -> RunVerdict:
     """Return what a run to the issuer ``wanted`` does about the record it finds.
 
@@ -269,7 +266,7 @@ def merge_namespaces(
     return merged
 
 
-def touch(record: RunRecord, now: datetime, holder: str) -> RunRecord:
-    """Return ``record`` as written at ``now`` by ``holder``."""
+def touch(record: RunRecord, now: datetime | None, holder: str) -> RunRecord:
+    """Return ``record`` as written at ``now`` (cluster time, None when nobody tells) by ``holder``."""
     moment = format_time(now)
     return replace(record, updated_at=moment, started_at=record.started_at or moment, holder=holder)

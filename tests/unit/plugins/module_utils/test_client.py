@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.cluster import Cluster
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._client.words import find_server_words
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._options import ConnectionOptions
 from kubernetes.client.exceptions import ApiException
@@ -158,3 +159,25 @@ def test_of_a_new_token_the_claims_and_the_key_id_are_told():
     cluster = answering({"status": {"token": token}})
     found = cluster.request_token("default", "default", audience="x", expiration_seconds=600)
     assert found == ({"iss": "https://a.example"}, "k1")
+
+
+CAUSE = {"reason": "DisruptionBudget", "message": "The budget web needs 3."}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({"message": "no", "reason": "Forbidden"}, ("no", "Forbidden")),
+        ({"message": "no", "details": {"causes": [CAUSE, {"message": "x"}]}}, ("no The budget web needs 3.", "")),
+        ({"reason": "Forbidden"}, ("Forbidden", "Forbidden")),
+        ({}, ("Bad Gateway", "")),
+        ({"message": 7}, ("7", "")),
+        ({"message": ["a"], "reason": {"b": 1}}, ("['a']", "")),
+        ({"message": "no", "details": "x"}, ("no", "")),
+        ({"message": "no", "details": {"causes": 5}}, ("no", "")),
+        ({"message": "no", "details": {"causes": ["x", None, {**CAUSE, "message": 3}]}}, ("no 3", "")),
+    ],
+)
+def test_a_status_of_any_shape_gives_words(status, words):
+    error = SimpleNamespace(body=json.dumps({"kind": "Status", **status}), reason="Bad Gateway")
+    assert find_server_words(error) == words

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -176,6 +177,27 @@ def test_a_metric_that_comes_in_pieces():
         pieces = [text[start : start + size] for start in range(0, len(text), size)]
         assert find_metric(pieces, "process_start") == 12.5
     assert find_metric([], "process_start") is None
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"soon", b"0x10", b"\xff"])
+def test_a_metric_that_is_no_number_is_none(value):
+    assert find_metric([b"a 1\nx " + value + b"\nb 2\n"], "x") is None
+
+
+def test_of_an_endless_line_only_the_start_is_kept():
+    def stream():
+        yield b"long{a="
+        for _piece in range(50):
+            tracemalloc.reset_peak()
+            yield b"x" * PIECE
+        yield b"}\nx 1\n"
+
+    tracemalloc.start()
+    try:
+        assert find_metric(stream(), "x") == 1
+        assert tracemalloc.get_traced_memory()[1] < 10 * PIECE
+    finally:
+        tracemalloc.stop()
 
 
 def test_metrics_that_break_off_are_an_error(cluster, server):

@@ -14,6 +14,7 @@ import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bound_tokens.openshift.plugins.module_utils import _module
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import CollectionError
 from ansible_collections.bound_tokens.openshift.plugins.modules import (
     service_account_issuer,
     service_account_issuer_info,
@@ -48,6 +49,28 @@ def run(monkeypatch):
         return json.loads(text.strip().splitlines()[-1]), text + "".join(logged)
 
     return run
+
+
+class Noisy:
+    """A module that repeats what a cluster has told it, and a secret with a line break."""
+
+    @staticmethod
+    def main():
+        def body(context):
+            context.warn(f"warned of a\x1b[2J{SECRET}\nx")
+            raise CollectionError(f"failed with a\x1b[2J{SECRET}\nx\ud800")
+
+        _module.run_module(body, argument_spec={})
+
+
+def test_what_a_terminal_would_obey_is_not_in_what_people_are_told(run, monkeypatch):
+    warned = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warned.append(text))
+    result, output = run(Noisy, kubeconfig=kubeconfig(f"{SECRET}\nx"))
+    assert result["msg"].startswith("failed with a [2J***")
+    assert result["msg"].isprintable()
+    assert warned == ["warned of a [2J********"]
+    assert SECRET not in output
 
 
 CASES = [

@@ -39,6 +39,12 @@ def test_when_a_kubelet_started():
         read_kubelet_start(cluster, "c")
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf"), 1e300, 1e12, -1e300, -1.0])
+def test_what_can_be_no_start_of_a_kubelet_is_not_told(seconds):
+    assert read_kubelet_start(Cluster(a=seconds), "a") is None
+    assert read_kubelet_starts(Cluster(a=seconds, b=1.5), ["a", "b"]) == {"b": at(1.5)}
+
+
 def test_of_many_those_count_that_tell():
     cluster = Cluster(n00=1.5, n03=None, n07=2.5, n11=3.5)
     assert read_kubelet_starts(cluster, NODES) == {"n00": at(1.5), "n07": at(2.5), "n11": at(3.5)}

@@ -29,6 +29,17 @@ def test_lines_go_beside_the_result_where_asked():
     assert say.record() == {"_progress": ["one ***"]}
 
 
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\r", "\x9b", "\ud800", "\u202e", "\u2028"])
+def test_what_a_terminal_would_obey_or_no_file_takes_does_not_get_out(tmp_path, character):
+    file = tmp_path / "lines"
+    file.touch()
+    for target in (str(file), "-"):
+        say = ProgressLines(target=target, hide=hide)
+        say(f"a secret{character}[2Jb é")
+    assert file.read_text(encoding="utf-8") == "a *** [2Jb é\n"
+    assert say.record() == {"_progress": ["a *** [2Jb é"]}
+
+
 @pytest.mark.parametrize("target", [None, "", "{tmp}/gone", "{tmp}"])
 def test_a_missing_file_disturbs_nothing_and_is_not_made(tmp_path, target):
     target = target and target.format(tmp=tmp_path)

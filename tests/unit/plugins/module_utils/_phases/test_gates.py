@@ -268,6 +268,8 @@ def test_at_the_start_an_error_that_passes_is_borne_too(cluster):
     cluster.objects["ClusterOperator"] = api_error(503)
     cluster.at(2, lambda: cluster.documents.update({"/apis/ceph.rook.io/v1": KIND}))
     cluster.at(6, lambda: cluster.objects.update(ClusterOperator=operators))
+    keeper.require_gates()
+    assert cluster.now >= 2
     keeper.require_quiet()
     assert cluster.now >= 6
 
@@ -344,6 +346,19 @@ def start_rollout(cluster):
     cluster.object("KubeAPIServer", "cluster")["status"]["nodeStatuses"][0]["targetRevision"] = 8
 
 
+def test_a_rollout_that_runs_holds_nodes_up_unless_nobody_minds(cluster):
+    keeper, _lines, _warnings = keep(cluster)
+    assert keeper.find_hold() is None
+    start_rollout(cluster)
+    hold = keeper.find_hold()
+    assert hold.words.startswith("a rollout runs: 2 of 3 nodes are at revision 7: master-0 at 7 (going to 8)")
+    assert hold.places == {("master-0", 7, 8), ("master-1", 7, 0), ("master-2", 7, 0)}
+    cluster.object("KubeAPIServer", "cluster")["status"]["nodeStatuses"][0]["lastFailedCount"] = 3
+    assert keeper.find_hold().places == hold.places
+    keeper, _lines, _warnings = keep(cluster, skip=frozenset({"rollout"}))
+    assert keeper.find_hold() is None
+
+
 UNREST = {
     "update": lambda c: c.say("ClusterVersion", "version", Progressing="True"),
     "rollout": start_rollout,
@@ -359,6 +374,10 @@ def test_a_run_does_not_begin_into_unrest(cluster, gate):
         keeper.require_quiet()
     mark = NodeMark(run_id="r", boot_id="b").dump()
     cluster.object("Node", "worker-0")["metadata"]["annotations"][MARK] = mark
+    keeper.run_ids = frozenset({"other"})
+    with pytest.raises(Refused):  # those of another run are not
+        keeper.require_quiet()
+    keeper.run_ids = frozenset({"r", "other"})
     keeper.require_quiet()  # nodes in the middle are finished first
     keeper, _lines, _warnings = keep(cluster, skip=frozenset({gate}))
     keeper.require_quiet()
@@ -446,6 +465,9 @@ def test_a_node_with_our_mark_that_was_left_is_named(cluster):
     node["spec"]["unschedulable"] = True
     node["metadata"]["annotations"][MARK] = NodeMark(run_id="r", boot_id="b").dump()
     keeper, lines, _warnings = keep(cluster, timeout=10)
+    with pytest.raises(WaitTimedOut, match=r"of which 1 may be: worker-1$"):  # it may be anybody's
+        keeper.wait(W, [])
+    keeper.run_ids = frozenset({"r"})
     with pytest.raises(WaitTimedOut, match=r"worker-1 \(left cordoned by this run: worker-1\)"):
         keeper.wait(W, [])
     keeper, lines, _warnings = keep(cluster, timeout=10)
@@ -495,7 +517,7 @@ def test_an_object_of_the_users_own_is_waited_for(cluster):
     ceph = {"metadata": {"name": "main", "namespace": "rook"}, "status": {"health": "HEALTH_WARN"}}
     cluster.documents = {"/apis/ceph.rook.io/v1": KIND}
     keeper, lines, _warnings = keep(cluster, gates=(CEPH,))
-    keeper.require_quiet()  # that there is none yet is nothing to refuse
+    keeper.require_gates()  # that there is none yet is nothing to refuse
     cluster.at(10, lambda: cluster.documents.update({CEPH_PATH: ceph}))
     cluster.at(40, lambda: ceph["status"].update(health="HEALTH_OK"))
     keeper.wait(W, [])
@@ -527,7 +549,7 @@ def test_a_gate_that_can_not_be_looked_at_is_refused_at_the_start(cluster, gate,
     fields = {name: getattr(CEPH, name) for name in CEPH.__slots__}
     keeper, _lines, _warnings = keep(cluster, gates=(ResourceGate(**{**fields, **gate}),))
     with pytest.raises(error, match=words):
-        keeper.require_quiet()
+        keeper.require_gates()
     if "expression" not in gate:
         with pytest.raises(error, match=words):
             keeper.wait(W, [])
@@ -539,7 +561,7 @@ def test_an_expression_that_does_not_suit_the_object_yet_is_a_closed_gate(cluste
     ceph = {"metadata": {"name": "main", "namespace": "rook"}}
     cluster.documents = {"/apis/ceph.rook.io/v1": KIND, CEPH_PATH: ceph}
     keeper, lines, _warnings = keep(cluster, gates=(gate,))
-    keeper.require_quiet()
+    keeper.require_gates()
     cluster.at(10, lambda: ceph.update(status={"osds": [1, 2, 3]}))
     keeper.wait(W, [])
     assert lines[0].startswith(

@@ -12,12 +12,17 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitFailed
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
+    ApiError,
+    InvalidOption,
+    Refused,
+    WaitFailed,
+)
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import MARK, NodeMark, parse_mark
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.node_batch import Way
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.nodes import NodeRun, RunChoice
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GateRequest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.gates import GateRequest, Hold
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.nodes import NodeRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.permissions import RESTART_NAMESPACE
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.restart import BOOT_LABEL
@@ -269,14 +274,17 @@ def merge(target, patch):
 class OpenGates:
     def __init__(self):
         self.request = GateRequest()
-        self.unwell = self.satisfied = frozenset()
+        self.unwell = self.satisfied = self.run_ids = frozenset()
         self.asked = 0
+
+    def require_gates(self):
+        pass
 
     def require_quiet(self):
         self.asked += 1
 
-    def find_rollout(self):
-        return ""
+    def find_hold(self):
+        return None
 
     def wait(self, batch, own):
         pass
@@ -544,6 +552,27 @@ def test_a_budget_that_never_allows_ends_the_drain_and_the_node_is_put_back():
     assert cordoned(cluster) == marks(cluster) == set()
 
 
+def test_what_another_run_has_begun_elsewhere_stops_nobody_and_counts_as_away():
+    """The kubelet of any node may write such a mark to its own."""
+    cluster, names = Cluster("w0", "w1", "w2"), ("w0", "w1")
+    mark = NodeMark(run_id="other", boot_id="b").dump()
+    other = {"metadata": {"annotations": {MARK: mark}}, "spec": {"unschedulable": True}}
+    merge(cluster.objects["Node"][None, "w2"], other)
+    keeper = OpenGates()
+    result = run(cluster, names=names, max_unavailable="2", take_over=True, keeper=keeper)
+    assert result["batches"] == [["w0"], ["w1"]]
+    assert keeper.run_ids == {"first"}
+    assert cluster.restarts == {"w0": 1, "w1": 1}
+    assert cordoned(cluster) == marks(cluster) == {"w2"}
+
+
+def test_check_mode_knows_whose_marks_are_its_own():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    run(cluster, names=("w0",), way=Way.DRAIN, run_id="r1")
+    run(cluster, names=("w0",), run_id="r1", keeper=keeper, check_mode=True)
+    assert keeper.run_ids == {"r1"}
+
+
 def test_what_another_run_has_begun_is_not_touched_without_consent():
     cluster = Cluster("w0", "w1")
     mark = NodeMark(run_id="other", boot_id=boot_id(cluster, "w0")).dump()
@@ -709,12 +738,91 @@ def test_who_may_not_grant_the_restart_pod_its_privileges_is_told_before_the_fir
 
 def test_while_a_rollout_runs_no_pod_goes_and_no_node_restarts():
     cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
-    keeper.find_rollout = lambda: "a rollout runs: 2 of 3" if 5 <= cluster.now < 60 else ""
+    keeper.find_hold = lambda: Hold(words="a rollout runs: 2 of 3") if 5 <= cluster.now < 60 else None
     cluster.refused["web-w0"] = 10
     run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=30))
     assert "w0 is paused: a rollout runs: 2 of 3" in said
     assert [at >= 60 for at, what, name in cluster.deeds if (what, name) == ("evict", "web-w0")] == [True]
     assert cluster.restarts == {"w0": 1}
+
+
+def test_a_rollout_that_goes_on_is_waited_for_longer_than_one_that_does_not():
+    """Each of three nodes takes almost all of gate_timeout."""
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    keeper.request = GateRequest(timeout=100)
+
+    def find_hold():
+        done = int(cluster.now // 90)
+        return Hold(words=f"{done} of 3", places=frozenset({(f"m{done}", 8, 0)})) if cluster.now < 270 else None
+
+    keeper.find_hold = find_hold
+    run(cluster, names=("w0",), keeper=keeper, drain=DrainOptions(timeout=30))
+    assert cluster.restarts == {"w0": 1}
+    assert cluster.now > 270
+
+
+@pytest.mark.parametrize("period", [None, 20], ids=["at a stretch", "again and again"])
+@pytest.mark.parametrize(("begins", "is_cordoned"), [(0, False), (5, True)], ids=["before the cordon", "in the drain"])
+def test_a_rollout_that_does_not_go_on_makes_a_node_fail(begins, is_cordoned, period):
+    cluster, said, keeper = Cluster("w0", "w1"), [], OpenGates()
+    keeper.request = GateRequest(timeout=300)
+    stuck = Hold(words="a rollout runs: 2 of 3", places=frozenset({("m0", 8, 0), ("m1", 7, 8)}))
+
+    def find_hold():
+        assert cluster.now < 1000
+        return stuck if cluster.now >= begins and (not period or cluster.now % period > 1) else None
+
+    keeper.find_hold = find_hold
+    cluster.refused["web-w0"] = 10**9
+    words = "w0: paused for 5 min in which this has not gone on: a rollout runs: 2 of 3"
+    if period:
+        words = f"{words}|w0: after 1 min"  # what is left of its own time passes in between
+    with pytest.raises(WaitFailed, match=words) as caught:
+        run(cluster, names=("w0",), said=said, keeper=keeper, drain=DrainOptions(timeout=60), restart_timeout=60)
+    assert [(n["outcome"], n["reason"]) for n in caught.value.progress["nodes"]] == [("failed", "NotDrained")]
+    assert ("w0 is cordoned and being emptied" in said) is (is_cordoned or bool(period))
+    assert cordoned(cluster) == marks(cluster) == set()  # as any node that was not asked to restart yet
+
+
+def test_a_node_that_changes_while_it_is_given_up_is_given_up_at_the_next_look():
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    keeper.request = GateRequest(timeout=100)
+    keeper.find_hold = lambda: Hold(words="a rollout runs") if cluster.now >= 5 else None
+    cluster.refused["web-w0"], cluster.conflict_from = 10**9, 50
+    with pytest.raises(WaitFailed, match="w0: paused for 1 min 40 s in which"):
+        run(cluster, names=("w0",), keeper=keeper)
+    assert cordoned(cluster) == marks(cluster) == set()
+
+
+def refuse(error, words):
+    def check():
+        raise error(words)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("way", "checks"), [(Way.RESTART, ["Gates", "Quiet"]), (Way.DRAIN, ["Gates", "Quiet"]), (Way.RETURN, [])]
+)
+def test_check_mode_tells_what_the_gates_would_refuse(way, checks):
+    cluster, keeper = Cluster("w0", "w1"), OpenGates()
+    if way is Way.RETURN:
+        run(cluster, names=("w0",), way=Way.DRAIN)
+    keeper.require_gates = refuse(InvalidOption, "The expression is not JMESPath.")
+    keeper.require_quiet = refuse(Refused, "No node was touched: a rollout runs.")
+    findings = run(cluster, names=("w0",), way=way, keeper=keeper, check_mode=True)["findings"]
+    assert [f["check"] for f in findings if f["blocking"]] == checks
+    if checks:
+        with pytest.raises(InvalidOption, match="is not JMESPath"):
+            run(cluster, names=("w0",), way=way, keeper=keeper)
+    assert cordoned(cluster) == ({"w0"} if way is Way.RETURN else set())
+
+
+def test_check_mode_asks_for_no_gates_where_nothing_is_left_to_do():
+    cluster, keeper = Cluster("w0"), OpenGates()
+    run(cluster, run_id="r1")
+    keeper.require_gates = refuse(InvalidOption, "The expression is not JMESPath.")
+    assert run(cluster, run_id="r1", keeper=keeper, check_mode=True)["findings"] == []
 
 
 # -- node_drain and node_restart together
@@ -1059,7 +1167,7 @@ def test_the_node_of_the_runs_own_pod_is_refused_before_the_first_cordon_unless_
     with pytest.raises(Refused) as caught:
         run(cluster)
     assert caught.value.message == (
-        "No node was touched, because: w0: this run has its credentials in shop/web-w0, which is on it, and ends with that pod; "
+        "No node was touched, because: w0: this run is in shop/web-w0, which is on it, and ends with that pod; "
         "run it from elsewhere, leave the node out, or set allow_disruption to true and run it again then: another run goes "
         "on where it stopped."
     )
@@ -1076,7 +1184,7 @@ def test_the_node_of_the_runs_own_pod_is_refused_before_the_first_cordon_unless_
 def test_the_runs_own_pod_does_not_outlive_the_restart_of_the_only_node_either():
     cluster = Cluster("m0")
     cluster.own_uid = cluster.objects["Pod"]["shop", "agent-m0"]["metadata"]["uid"]
-    with pytest.raises(Refused, match="m0: this run has its credentials in shop/agent-m0"):
+    with pytest.raises(Refused, match="m0: this run is in shop/agent-m0"):
         run(cluster)
 
 

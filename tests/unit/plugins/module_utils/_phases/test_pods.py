@@ -1023,6 +1023,20 @@ def test_a_rollout_that_goes_on_is_given_the_time_anew_for_each_node(cluster):
     assert cluster.deeds[-1] == (240.0, "evict", "b-0")
 
 
+def test_an_installer_that_fails_again_and_again_is_no_progress(cluster):
+    cluster.add_workload("a", "a", replicas=1)
+    cluster.add_workload("b", "b", replicas=1)
+    nodes = begin_rollout(cluster, at=2)
+
+    def fail():
+        assert cluster.clock.now < 1000
+        nodes[2].update(lastFailedCount=int(cluster.clock.now))
+
+    cluster.clock.on_sleep.append(fail)
+    with pytest.raises(WaitTimedOut, match="has seen no progress for 100 s"):
+        renew(cluster)
+
+
 def test_an_issuer_that_somebody_changes_meanwhile_ends_the_run(cluster):
     cluster.add_workload("a", "a", replicas=1)
     cluster.add_workload("b", "b", replicas=1)

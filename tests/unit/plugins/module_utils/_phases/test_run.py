@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import (
@@ -36,6 +37,10 @@ class FakeCluster:
         self.labels = MANAGED_BY
         self.writes = 0
         self.faults = []  # errors instead of the answers to the next writes, None for none
+        self.now = datetime(2026, 11, 22, 8, 0, 0, tzinfo=timezone.utc)
+
+    def server_time(self):
+        return self.now
 
     def require(self, kind, name, namespace=None):
         assert kind == "Authentication"
@@ -137,6 +142,25 @@ def test_no_record_is_read_from_a_namespace_that_a_user_may_have_made(cluster, o
             read()
     cluster.labels = {**MANAGED_BY, "team": "x"}
     assert store.read().run_id == "new"
+
+
+def test_moments_are_the_clusters_so_that_a_wrong_clock_here_decides_nothing(cluster, office):
+    """By when the run was begun it is decided which nodes are restarted again, see find_outdated."""
+    begun = office.begin(request(), check_mode=False)["run"]
+    assert (begun["started_at"], begun["updated_at"]) == ("2026-11-22T08:00:00Z",) * 2
+    cluster.now, cluster.issuer = cluster.now + timedelta(minutes=3), B
+    assert "last heard of 3 minutes ago" in office.show()["explanation"]
+    with pytest.raises(Refused, match="last heard of 3 minutes ago"):
+        office.begin(request(C), check_mode=False)
+    finished = office.finish("new", check_mode=False)["run"]
+    assert (finished["started_at"], finished["updated_at"]) == ("2026-11-22T08:00:00Z", "2026-11-22T08:03:00Z")
+
+
+def test_where_nobody_tells_the_time_no_moment_is_noted(cluster, office):
+    cluster.now = None
+    begun = office.begin(request(), check_mode=False)["run"]
+    assert (begun["started_at"], begun["updated_at"]) == (None, None)
+    assert "last heard" not in office.show()["explanation"]
 
 
 def test_the_strategy_stays_until_another_one_is_given_or_another_run_begins(cluster, office):

@@ -100,6 +100,8 @@ CASES = [
     ("a static pod with an emptyDir", replace(MIRROR, has_local_data=True), {}, "ignore Static"),
     ("the pod that restarts the node", RESTART, {"force": True}, "ignore RestartPod"),
     ("the same under way", made(RESTART, phase="Running"), {}, "ignore RestartPod"),
+    ("a user's pod with its labels", made(RESTART, namespace="shop", phase="Running"), {}, f"block NoOwner {FORCE}"),
+    ("a user's pod with a command pod's labels", replace(PLAIN, is_command_pod=True), {}, "evict Running"),
     ("another pod in its namespace", made(BARE, namespace="bound-tokens-node-restart"), {}, f"block NoOwner {FORCE}"),
 ]  # fmt: skip
 

@@ -548,7 +548,7 @@ def test_the_pod_that_the_run_lives_in(pods):
     found = find(pods, own=own, allow_disruption=True)
     assert [(f.check, f.is_blocking) for f in found] == [("OwnPod", False)]
     assert found[0].message == (
-        "worker-0: this run has its credentials in shop/runner-1, which is on it, and ends with that pod; run it again "
+        "worker-0: this run is in shop/runner-1, which is on it, and ends with that pod; run it again "
         "then: another run goes on where it stopped."
     )
 

@@ -208,7 +208,7 @@ def test_a_part_of_another_run_does_not_go_on():
             require_run(record, "r1")
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", "a/b", "a" * 64])
+@pytest.mark.parametrize("name", ["", "a b", "-a", "a/b", "a" * 64, "a\n"])
 def test_a_run_needs_a_name(name):
     with pytest.raises(InvalidOption):
         validate_run_id(name)
