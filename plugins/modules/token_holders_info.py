@@ -37,9 +37,9 @@ description:
   - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
   - What CSI drivers ask for is taken from their objects as they are now. One that was changed or deleted under running pods may
     have handed out tokens of which nothing tells any more.
-  - Needs permission to C(list) pods. Where nodes, CSI drivers, persistent volumes, Secrets or ConfigMaps may not be listed,
-    RV(token_holders.problems) says so. Without nodes, CSI drivers or the persistent volumes of such
-    drivers, no former issuer may go.
+  - Needs permission to C(list) pods. Where nodes, CSI drivers, persistent volumes, Secrets or ConfigMaps may not be listed, or
+    the namespace of the record and the ConfigMap in it may not be read, RV(token_holders.problems) says so. Without nodes,
+    CSI drivers or the persistent volumes of such drivers, no former issuer may go.
 extends_documentation_fragment:
   - bound_tokens.openshift._auth
   - bound_tokens.openshift._attributes

@@ -429,7 +429,7 @@ def test_a_caller_with_few_rights_is_told_what_stays_open(lab, rotated):
         {"apiGroups": ["config.openshift.io"], "resources": ["authentications"], "verbs": ["get"]},
         {"apiGroups": ["operator.openshift.io"], "resources": ["kubeapiservers"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": ["get"]},
     ]
     lab.api.create_missing(f"{RBAC}/clusterroles", {"metadata": {"name": "auditor"}, "rules": rules})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "auditor"}
