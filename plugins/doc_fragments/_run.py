@@ -17,8 +17,8 @@ options:
     description:
       - The namespace in which the record of the run and its lease are kept.
       - It is created where it is missing. One that exists must carry the label
-        C(app.kubernetes.io/managed-by=bound_tokens.openshift), which only administrators can give it: whoever may work in it
-        can forge what runs keep there.
+        C(app.kubernetes.io/managed-by=bound_tokens.openshift), which only administrators can give it. Whoever may work in that
+        namespace can forge what runs keep there.
     type: str
     default: bound-tokens
 """
