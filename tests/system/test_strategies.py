@@ -102,7 +102,7 @@ def test_only_what_lasts_is_renewed_and_what_is_waited_for_in_vain_is_told(lab, 
     status, output = rotate(lab, issuer, rotation_strategy="pods")
     assert status == 0, output[-3000:]
     assert "Strategy: pods; the run" in output
-    assert "was begun otherwise, with wait and others by namespace" in output
+    assert "went on otherwise until now, with wait and others by namespace" in output
     last = {n: pods(lab, n) for n in before}
     assert {name for name, _uid in after["tales"] & last["tales"]} == {"keeper"}
     assert last["shop"] == after["shop"]
