@@ -18,6 +18,7 @@ from ._model import PodFacts, parse_time, pod_facts
 DEFAULT_SECONDS = 3600
 #: Volumes that a container can't write to.
 _READ_ONLY = frozenset({"configMap", "downwardAPI", "image", "projected", "secret"})
+_STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 
 
 class Delivery(enum.Enum):
@@ -64,7 +65,7 @@ class TokenDriver:
 class HolderPod:
     """What the verdict about a pod needs. ``deleted_at`` is the moment at which it is to be gone (deletionTimestamp).
 
-    ``ended_at`` is when the last of its containers that have ended did.
+    ``ended_at`` is when the last of its containers has ended; None where that is not told of all.
     ``legacy`` are the names of the Secrets with service account tokens that it uses.
     """
 
@@ -109,7 +110,7 @@ def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
         sources=tuple(dict.fromkeys(sources)),
         legacy=tuple(sorted(legacy)),
         deleted_at=parse_time(pod["metadata"].get("deletionTimestamp")),
-        ended_at=max((moment for _name, moment in _moments(status, "finishedAt")), default=None),
+        ended_at=_find_end(status),
     )
 
 
@@ -191,8 +192,15 @@ def _holds(mount: Mapping[str, Any], path: str) -> bool:
     return not part or f"{path}/".startswith(f"{part}/")
 
 
+def _find_end(status: Mapping[str, Any]) -> datetime | None:
+    """Return when the last container has ended; None where that is not told of each, as when its node was lost."""
+    containers = [c for kind in _STATUSES for c in status.get(kind) or ()]
+    ended = dict(_moments(status, "finishedAt"))
+    return max(ended.values()) if ended and all(c["name"] in ended for c in containers) else None
+
+
 def _moments(status: Mapping[str, Any], key: str) -> Iterator[tuple[str, datetime]]:
-    for kind in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+    for kind in _STATUSES:
         for container in status.get(kind) or ():
             state = container.get("state") or {}
             moment = parse_time((state.get("running") or state.get("terminated") or {}).get(key))

@@ -26,12 +26,14 @@ def read_kept(cluster: Cluster, namespace: str, *, is_required: bool) -> list[Ke
     """Return the pods that earlier runs have kept in ``namespace``; none where they may not be read and need not be."""
     selector = ",".join(f"{key}={value}" for key, value in LABELS.items())
     try:
-        require_own_namespace(cluster, namespace)
-        return [parse_kept(secret) for secret in cluster.list("Secret", namespace, label_selector=selector)]
+        secrets = list(cluster.list("Secret", namespace, label_selector=selector))
     except ApiError as error:
         if error.status != 403 or is_required:
             raise
         return []
+    if secrets or is_required:
+        require_own_namespace(cluster, namespace)
+    return [parse_kept(secret) for secret in secrets]
 
 
 def read_namesake(cluster: Cluster, kept: KeptPod) -> PodFacts | None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 from .._client.cluster import Cluster
@@ -18,7 +17,7 @@ from .._model import OwnerFacts, PodFacts
 from .._node_model import NodePod
 from .._parallel import in_turns, side_by_side
 from .._plan.drain import DrainOptions, describe_left, needs_pace
-from .._plan.pods import awaited_owners, choose_next, count_owed, find_whole, raise_baseline
+from .._plan.pods import awaited_owners, choose_next, find_whole, raise_baseline
 from .renewal import POD_STATUSES
 
 #: Seconds between two lines about a pod that may not go.
@@ -43,8 +42,6 @@ class Drainer:
     options: DrainOptions
     clock: Clock
     say: Callable[[str], None]
-    #: Since when this run, or the one that it goes on with, may have sent pods away; the cluster's time.
-    begun_at: datetime | None
     refusals: dict[str, Refusal] = field(default_factory=dict)
     sent: dict[str, set[str]] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
@@ -64,8 +61,6 @@ class Drainer:
         pods, owners = self._read_surroundings([t.facts for t in waiting])
         self.whole |= find_whole(pods, owners)
         facts = [t.facts for t in waiting]
-        owed, awaited = count_owed(pods, self.begun_at), awaited_owners(facts)
-        self.ready_before = {uid: owed.get(uid, 0) for uid in awaited} | self.ready_before
         self.ready_before = raise_baseline(self.ready_before, facts, pods, owners, self.whole)
         now = self.clock.monotonic()
         not_now = {uid for uid, refusal in self.refusals.items() if refusal.until > now}

@@ -115,13 +115,7 @@ class BatchRun:
     mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.drainer = Drainer(
-            cluster=self.cluster,
-            options=self.request.drain,
-            clock=self.clock,
-            say=self.say,
-            begun_at=parse_time(self.record.begun_at),
-        )
+        self.drainer = Drainer(cluster=self.cluster, options=self.request.drain, clock=self.clock, say=self.say)
         self.journeys = {name: Journey() for name in self.names}
 
     def run(self, options: WaitOptions) -> None:

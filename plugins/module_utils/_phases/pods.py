@@ -209,8 +209,10 @@ def read_plan(
     pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=read)
     if request.recreates_bare_pods:
         pods = {n: [take_into_care(p) if can_be_created_anew(p) else p for p in found] for n, found in pods.items()}
-    unready = read_unready_nodes(cluster)
-    plans = [plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted, unready) for r in ranks]
+    unready, now = read_unready_nodes(cluster), cluster.server_time()
+    plans = [
+        plan_namespace(r, pods[r.name], started_before, request.within(r.name), restarted, unready, now) for r in ranks
+    ]
     plans, stale = _plan_bare_pods(cluster, request, plans, namespaces)
     touched = [p.rank.name for p in plans if p.targets]
     owners: Mapping[str, OwnerFacts] = {}

@@ -32,6 +32,7 @@ from .._plan.pods import (
     judge_renewal,
     note_progress,
     raise_baseline,
+    raise_to_owed,
     shorten,
 )
 from .._plan.story import format_seconds
@@ -109,10 +110,14 @@ class Renewal:
     restarted: set[str] = field(default_factory=set)
     #: How many Ready pods each owner had, by its UID, and the owners that had all they want at the first look.
     ready_before: Mapping[str, int] = field(default_factory=dict)
+    #: The same with what owners owe from before the plan, and when the plan was made (monotonic).
+    baseline: Mapping[str, int] = field(default_factory=dict)
+    planned_at: float = 0.0
     whole: frozenset[str] | None = None
     bare: BarePods = field(init=False)
 
     def __post_init__(self) -> None:
+        self.planned_at = self.clock.monotonic()
         self.bare = BarePods(cluster=self.cluster, namespace=self.request.record_namespace, say=self.say)
         self.bare.kept.update(self.plan.kept)
 
@@ -165,6 +170,8 @@ class Renewal:
         if self.whole is None:
             self.whole, self.ready_before = find_whole(self.pods, self.owners), self.plan.ready_before
         self.ready_before = raise_baseline(self.ready_before, targets, self.pods, self.owners, self.whole)
+        elapsed = self.clock.monotonic() - self.planned_at
+        self.baseline = raise_to_owed(self.ready_before, self.plan.owed, elapsed)
 
     def _look_after_bare_pods(self) -> None:
         """Expect Ready ones only where a pod is there, or this run creates it anew; tell why that is not possible."""
@@ -208,23 +215,21 @@ class Renewal:
     @property
     def down(self) -> int:
         """How many pods are down because of this renewal."""
-        return count_down(self.plan, self.pods, self.owners, self.ready_before, self.restarted)
+        return count_down(self.plan, self.pods, self.owners, self.baseline, self.restarted)
 
     def choose(self) -> list[Deed]:
         """Return what may be done now. Nothing at the last look: who would see to it that a pod comes back?
 
         Nothing either while pods that went can't be created anew.
         """
-        if self.is_last_look or has_trouble(self.plan.targets, self.pods, self.owners, self.ready_before):
+        if self.is_last_look or has_trouble(self.plan.targets, self.pods, self.owners, self.baseline):
             return []
         now = self.clock.monotonic()
         not_now = {uid for uid, blocked in self.blocked.items() if blocked.until > now}
         sent = [t for t in self.plan.targets if self.plan.way_of(t).keeper is None]
-        chosen = choose_next(
-            sent, self.pods, self.owners, self.ready_before, not_now, keeps_pace=self.request.keeps_pace
-        )
+        chosen = choose_next(sent, self.pods, self.owners, self.baseline, not_now, keeps_pace=self.request.keeps_pace)
         if self.request.keeps_pace:
-            chosen = choose_bare(chosen, self.plan.targets, self.pods, self.owners, self.ready_before)
+            chosen = choose_bare(chosen, self.plan.targets, self.pods, self.owners, self.baseline)
         rollouts = [
             Deed(do=partial(self.restart, k), takes=self.owners[k.uid].allowance, turn=k.uid)
             for k in self.choose_rollouts()
@@ -286,7 +291,7 @@ class Renewal:
         """Return how it stands by the last look."""
         words = {uid: b.words for uid, b in self.blocked.items()}
         keepers = self.plan.keepers.values()
-        verdict = judge_renewal(self.plan.targets, self.pods, self.owners, self.ready_before, words, keepers)
+        verdict = judge_renewal(self.plan.targets, self.pods, self.owners, self.baseline, words, keepers)
         missing = [f"{name} ({self.bare.trouble.get(uid, 'it is gone')})" for uid, name in self.missing().items()]
         if missing and verdict.outcome is Outcome.DONE:
             message = f"{shorten(missing)}: to be created anew."

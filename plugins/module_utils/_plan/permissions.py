@@ -13,6 +13,13 @@ from .._model import Permission, Probe
 RESTART_NAMESPACE = "bound-tokens-node-restart"
 #: Grants the use of OpenShift's privileged SCC.
 SCC_ROLE = "system:openshift:scc:privileged"
+
+
+def _read_namespace(name: str) -> Permission:
+    """What reading this namespace needs; who may read everything in it may read it, too."""
+    return Permission(verb="get", group="", resource="namespaces", namespace=name, name=name)
+
+
 #: The change of the issuer, its checks and the wait after it.
 ISSUER = (
     Permission(verb="get", group="config.openshift.io", resource="authentications"),
@@ -42,7 +49,7 @@ DRAIN = (Permission(verb="patch", group="", resource="nodes"), EVICT_PODS)
 NAMESPACES = Permission(verb="create", group="", resource="namespaces")
 RESTART = (
     NAMESPACES,
-    Permission(verb="get", group="", resource="namespaces", name=RESTART_NAMESPACE),
+    _read_namespace(RESTART_NAMESPACE),
     Permission(verb="delete", group="", resource="namespaces"),
     Permission(verb="create", group="rbac.authorization.k8s.io", resource="rolebindings", namespace=RESTART_NAMESPACE),
     # Nobody may grant by a binding what they do not have, unless they may bind its role.
@@ -92,16 +99,19 @@ def renewal_permissions(namespace: str, deeds: Iterable[tuple[str, str]]) -> lis
 
 def keeping_permissions(namespace: str) -> tuple[Permission, ...]:
     """Return what keeping pods in ``namespace``, while there is none in the place of one that goes, needs."""
-    return tuple(
-        Permission(verb=verb, group="", resource="secrets", namespace=namespace)
-        for verb in ("list", "create", "patch", "delete")
+    return (
+        _read_namespace(namespace),
+        *(
+            Permission(verb=verb, group="", resource="secrets", namespace=namespace)
+            for verb in ("list", "create", "patch", "delete")
+        ),
     )
 
 
 def run_permissions(namespace: str) -> tuple[Permission, ...]:
     """Return what a run needs for its record and its lease."""
     return (
-        Permission(verb="get", group="", resource="namespaces", name=namespace),
+        _read_namespace(namespace),
         *(
             Permission(verb=verb, group=group, resource=resource, namespace=namespace)
             for group, resource in (("coordination.k8s.io", "leases"), ("", "configmaps"))

@@ -92,6 +92,8 @@ def _check_budgets(around: _Around) -> Found:
     """Budgets that do not let a pod go, now or ever. Those that are not Ready go all the same, or need not."""
     for owner, facts in around.evicted():
         covering = find_budgets(around.budgets, around.plan.rank.name, facts)
+        if not any(_is_spared(t, covering) for t in around.plan.targets if t.owner == owner):
+            continue
         if len(covering) > 1:
             names = shorten([b.name for b in covering])
             yield (
@@ -109,6 +111,11 @@ def _check_budgets(around: _Around) -> Found:
             elif budget.allowed == 0:
                 wait = f"it is waited for {format_seconds(around.timeout)}"
                 yield "Budget", f"budget {budget.name} lets no pod of {owner} go now: {counts}; {wait}."
+
+
+def _is_spared(pod: PodFacts, budgets: Iterable[BudgetFacts]) -> bool:
+    """Return whether budgets matter to the eviction of a pod: once it runs, and where they say so only while it is Ready."""
+    return pod.phase == "Running" and (pod.is_ready or any(b.spares_unready for b in budgets))
 
 
 def _check_single_replicas(around: _Around) -> Found:

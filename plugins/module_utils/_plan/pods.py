@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from .pod_ways import Way, choose_way
 
 #: So many names are shown in a sentence before the rest is only counted.
 MAX_NAMES = 5
-#: How long a pod may take to become Ready after it was created; longer than that before the switch, it was not well.
+#: How long a pod may take to become Ready after it was created; one that has taken longer is not well.
 RECENT = timedelta(minutes=5)
 
 
@@ -161,7 +162,8 @@ class NamespacePlan:
     """What is done in one namespace.
 
     ``reported`` are pods left alone that a person must look at, with the reason; ``left`` counts all that are left
-    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made.
+    alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made, ``owed`` what
+    some are to have besides.
     ``kept`` are those of the targets, by UID, that an earlier run has sent away and not created anew.
     ``ways`` tells how the pods of each owner go, by its UID, ``otherwise`` of all others.
     """
@@ -171,6 +173,7 @@ class NamespacePlan:
     reported: tuple[tuple[PodFacts, str], ...] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     ready_before: Mapping[str, int] = field(default_factory=dict)
+    owed: Mapping[str, Owed] = field(default_factory=dict)
     ways: Mapping[str, Way] = field(default_factory=dict)
     kept: Mapping[str, KeptPod] = field(default_factory=dict)
     otherwise: Way = field(default_factory=lambda: Way(method="evict"))
@@ -375,10 +378,11 @@ def plan_namespace(
     request: RenewalRequest,
     restarted: Mapping[str, datetime] = MappingProxyType({}),
     unready_nodes: Collection[str] = (),
+    now: datetime | None = None,
 ) -> NamespacePlan:
     """Return what is done with ``pods``, all those of one namespace that are asked for; ``request`` is what holds in it.
 
-    A namespace that is being deleted loses its pods anyway, and none could be created in it.
+    ``now`` is the cluster's time. A namespace that is being deleted loses its pods anyway, and none could be created in it.
     """
     if rank.is_terminating:
         return NamespacePlan(rank=rank, left={"NamespaceTerminating": len(pods)} if pods else {})
@@ -389,7 +393,8 @@ def plan_namespace(
         targets=tuple(p for p, d in decisions if d.action is PodAction.RENEW),
         reported=tuple((p, d.reason) for p, d in decisions if d.is_reported),
         left=dict(sorted(Counter(d.reason for _p, d in decisions if d.action is PodAction.SKIP).items())),
-        ready_before=count_owed(pods, started_before),
+        ready_before=count_ready(pods),
+        owed=find_owed(pods, now, started_before),
     )
 
 
@@ -452,21 +457,38 @@ def count_ready(pods: Iterable[PodFacts]) -> dict[str, int]:
     return dict(Counter(p.owner.uid for p in pods if p.owner and p.is_ready and not p.is_terminating))
 
 
-def count_owed(pods: Iterable[PodFacts], since: datetime | None) -> dict[str, int]:
-    """Return the number of Ready pods of each owner, by its UID, that it is held to when it is first looked at.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """How many Ready pods an owner is to have back: ``ready`` that were Ready when the plan was made, and one more for so many
+    seconds from then on as each of ``lasting`` says."""
 
-    Besides those that are Ready and stay these are the ones that have come, or were told to go, ``since`` the moment from which a
-    run before may have been at work (None for none): the next pod must not go before the last one has been replaced. What has
-    not been Ready for longer was not well before. A ReplicaSet replaces a pod as soon as it is told to go.
+    ready: int
+    lasting: tuple[float, ...]
+
+    def count(self, elapsed: float) -> int:
+        return self.ready + sum(seconds > elapsed for seconds in self.lasting)
+
+
+def find_owed(pods: Iterable[PodFacts], now: datetime | None, started_before: datetime | None) -> dict[str, Owed]:
+    """Return the owners, by UID, of which pods have just come or were just told to go, and are not Ready.
+
+    A run before may have been interrupted: the next pod of an owner must not go before the last one was replaced. A pod that is
+    not Ready for long was not well before; but of a StatefulSet, which stops at such a pod itself, none goes while one that has
+    come since ``started_before`` is not Ready. A ReplicaSet replaces a pod as soon as it is told to go. ``now`` is the cluster's
+    time; None where it is not told.
     """
-
-    def is_owed(pod: PodFacts) -> bool:
-        if pod.is_ready and not pod.is_terminating:
-            return True
-        is_recent = since is not None and pod.changed_at is not None and pod.changed_at > since - RECENT
-        return is_recent and not (pod.is_terminating and pod.owner is not None and pod.owner.kind == "ReplicaSet")
-
-    return dict(Counter(p.owner.uid for p in pods if p.owner and is_owed(p)))
+    pods = list(pods)
+    lasting: dict[str, list[float]] = {}
+    for pod in pods:
+        is_well = (pod.is_ready and not pod.is_terminating) or pod.phase in ("Succeeded", "Failed")
+        if is_well or not pod.owner or not pod.changed_at or (pod.is_terminating and pod.owner.kind == "ReplicaSet"):
+            continue
+        if _is_ordered(pod) and started_before and pod.changed_at > started_before:
+            lasting.setdefault(pod.owner.uid, []).append(math.inf)
+        elif now and pod.changed_at > now - RECENT:
+            lasting.setdefault(pod.owner.uid, []).append((pod.changed_at + RECENT - now).total_seconds())
+    ready = count_ready(pods)
+    return {uid: Owed(ready=ready.get(uid, 0), lasting=tuple(seconds)) for uid, seconds in lasting.items()}
 
 
 def awaited_owners(targets: Iterable[PodFacts]) -> dict[str, Owner]:
@@ -500,6 +522,11 @@ def raise_baseline(
         uid: max(counts.get(uid, 0) for counts in (ready_before, seen, wanted))
         for uid in {*ready_before, *seen, *wanted}
     }
+
+
+def raise_to_owed(ready_before: Mapping[str, int], owed: Mapping[str, Owed], elapsed: float) -> dict[str, int]:
+    """Return ``ready_before`` with what is ``owed`` so many seconds after the plan was made, where that is more."""
+    return {**ready_before, **{uid: max(ready_before.get(uid, 0), o.count(elapsed)) for uid, o in owed.items()}}
 
 
 def count_expected(uid: str, owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]) -> int:

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._model import SwitchTime, format_time, one_line, parse_time
 from .audit_log import LogRange, parse_event
 from .holders import BLOCKING, RENEWED_SINCE, HolderVerdict, JudgedPod, Verdict
+from .pods import is_platform
 from .rejections import ServerLog, find_server_problem
 
 #: In the one order and without the spaces in which a kube-apiserver writes its events.
@@ -35,6 +36,11 @@ MAX_ISSUED = 1_000_000
 MAX_USED = 20_000
 #: How long after a file was rewritten a program may still use what it read before: client-go reads a file every minute.
 REREAD = timedelta(minutes=2)
+#: How long the tokens live that the controllers of kube-controller-manager have
+#: (k8s.io/controller-manager/pkg/clientbuilder, client_builder_dynamic.go).
+CONTROLLER_LIFETIME = timedelta(hours=1)
+#: When a client used its first new token and its last one for the first time.
+Moved: TypeAlias = "tuple[datetime, datetime]"
 #: So far apart two moments may be told that are one: pods tell whole seconds, clocks differ, and a kube-apiserver takes a token
 #: that it has just checked for 10 s more.
 BLUR = timedelta(seconds=10)
@@ -101,8 +107,8 @@ class UseReader:
     issued: IssuedIds
     #: The first use of each token.
     uses: dict[int, TokenUse] = field(default_factory=dict)
-    #: When clients outside of pods were first seen with a new token.
-    moved: dict[tuple[str, str, str, str], datetime] = field(default_factory=dict)
+    #: Of clients outside of pods, when each was first seen with its first new token and with its last.
+    moved: dict[tuple[str, str, str, str], Moved] = field(default_factory=dict)
     has_issued: bool = False
     is_full: bool = False
     _looked_at: set[int] = field(default_factory=set)
@@ -126,7 +132,7 @@ class UseReader:
                     self._looked_at.add(number)
                     use = self._read_first(block, matches, own)
                     if use and len(self.moved) < MAX_USED:
-                        self.moved[use.client] = min(use.last, self.moved.get(use.client, use.last))
+                        self.moved[use.client] = _join(self.moved.get(use.client), (use.last, use.last))
             elif number in self.uses:
                 self._again[number] = _find_received(_line_at(block, own.start()))
             else:
@@ -134,10 +140,11 @@ class UseReader:
                 if use and self._keep(number, use):
                     self._again[number] = _find_received(_line_at(block, own.start()))
 
-    def first_moves(self) -> Iterator[tuple[tuple[str, str, str, str], datetime]]:
-        """Yield clients outside of pods with a moment at which each used a token that is known to be new."""
+    def moves(self) -> Iterator[tuple[tuple[str, str, str, str], Moved]]:
+        """Yield clients outside of pods with when each used tokens that are known to be new."""
         yield from self.moved.items()
-        yield from ((u.client, u.last) for n, u in self.uses.items() if n in self.issued.fresh and not u.pod_uid)
+        fresh = (u for n, u in self.uses.items() if n in self.issued.fresh and not u.pod_uid)
+        yield from ((u.client, (u.last, u.last)) for u in fresh)
 
     def last_uses(self) -> dict[int, TokenUse]:
         """Return the last use of each token that was not known to be new, by a hash of its ID."""
@@ -287,24 +294,33 @@ def judge_uses(
     return UseVerdict(uses=uses, problems=problems)
 
 
-def _is_given_up(use: TokenUse, moved: datetime | None, until: datetime) -> bool:
-    """Tell whether a client has left its old token, last in ``use``, for a new one, which it had first at ``moved``.
+def _join(known: Moved | None, found: Moved) -> Moved:
+    return found if known is None else (min(known[0], found[0]), max(known[1], found[1]))
+
+
+def _is_given_up(use: TokenUse, moved: Moved | None, until: datetime) -> bool:
+    """Tell whether a client has left its old token, last in ``use``, for new ones.
 
     Where clients can't be told apart, as behind one address, the new token of one must not hide that another goes on with an old
-    one. So a client is given the time that a program takes to read its file again, and no more.
+    one. So a client is given the time that a program takes to read its file again, and no more. The cluster's own controllers
+    have several tokens for one account, each for an hour.
     """
-    return moved is not None and use.last <= moved + REREAD < until
+    if moved is None:
+        return False
+    first, last = moved
+    is_replaced = is_platform(use.namespace) and use.last + CONTROLLER_LIFETIME <= last
+    return is_replaced or use.last <= first + REREAD < until
 
 
 def _merge(
     readers: Iterable[UseReader], issued: IssuedIds
-) -> tuple[dict[int, TokenUse], dict[tuple[str, str, str, str], datetime]]:
-    """Return the last use of each token that is not known to be new, and when clients outside of pods first had a new one."""
+) -> tuple[dict[int, TokenUse], dict[tuple[str, str, str, str], Moved]]:
+    """Return the last use of each token that is not known to be new, and when clients outside of pods had new ones."""
     merged: dict[int, TokenUse] = {}
-    moved: dict[tuple[str, str, str, str], datetime] = {}
+    moved: dict[tuple[str, str, str, str], Moved] = {}
     for reader in readers:
-        for client, moment in reader.first_moves():
-            moved[client] = min(moment, moved.get(client, moment))
+        for client, found in reader.moves():
+            moved[client] = _join(moved.get(client), found)
         for number, use in reader.last_uses().items():
             if number not in issued.fresh and (number not in merged or use.last > merged[number].last):
                 merged[number] = use
@@ -348,7 +364,7 @@ def judge_use(found: HolderVerdict, last: datetime, now: datetime) -> HolderVerd
     else is known leaves it open who is wrong.
     """
     is_no_news = found.verdict is Verdict.NO_TOKEN and found.until and last <= found.until + BLUR
-    if is_no_news or found.reason == "Gone":
+    if is_no_news or found.reason == "Gone" or (found.reason == "Finished" and found.until is None):
         return found
     if found.verdict in (Verdict.NO_TOKEN, Verdict.LEGACY) or found.reason in RENEWED_SINCE:
         return _contradict(found)

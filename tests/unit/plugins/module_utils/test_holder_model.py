@@ -17,6 +17,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._holder_mod
     holder_pod,
     token_driver,
 )
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
 
 PODS = yaml.safe_load((Path(__file__).parents[2] / "fixtures/holders.yml").read_text())
 STARTED = datetime(2026, 11, 22, 6, 1, tzinfo=timezone.utc)
@@ -197,3 +198,20 @@ def test_drivers_that_ask_for_tokens():
     wanted = TokenDriver(tokens=(("vault", 3600), ("", 600)), is_republished=True)
     assert token_driver({"spec": {"tokenRequests": requests, "requiresRepublish": True}}) == wanted
     assert token_driver({"spec": {"tokenRequests": []}}) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "wanted"),
+    [
+        ([], None),
+        ([{"terminated": {"finishedAt": "2026-11-22T07:00:30Z"}}], "2026-11-22T07:00:30Z"),
+        ([{"terminated": {"finishedAt": f"2026-11-22T0{hour}:00:30Z"}} for hour in (8, 9, 7)], "2026-11-22T09:00:30Z"),
+        # a node that was lost
+        ([{"terminated": {"finishedAt": None, "reason": "ContainerStatusUnknown"}}], None),
+        ([{"terminated": {"finishedAt": "2026-11-22T07:00:30Z"}}, {"running": {}}], None),
+    ],
+)
+def test_when_a_pod_has_ended_is_known_when_it_is_of_each_container(states, wanted):
+    pod = {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}}
+    pod["status"] = {"containerStatuses": [{"name": f"c{n}", "state": s} for n, s in enumerate(states)]}
+    assert holder_pod(pod, HolderContext()).ended_at == parse_time(wanted)

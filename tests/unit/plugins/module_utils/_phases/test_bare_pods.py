@@ -115,6 +115,9 @@ class Cluster:
     def list_at(self, kind, namespace=None, *, label_selector="", read):
         return "1", [read(o) for o in self.list(kind, namespace, label_selector=label_selector)]
 
+    def server_time(self):
+        return parse_time(MOMENT)
+
     def await_change(self, kind, namespace=None, *, known_version, timeout):
         self.clock.sleep(min(timeout, 0.5))
 

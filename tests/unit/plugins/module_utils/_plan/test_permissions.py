@@ -45,4 +45,4 @@ def test_a_run_needs_its_record_and_its_lease_in_its_own_namespace():
         ("get", "namespaces"),
         *((verb, what) for verb in ("get", "create", "patch") for what in ("configmaps", "leases")),
     }
-    assert {p.name if p.resource == "namespaces" else p.namespace for p in run_permissions("n")} == {"n"}
+    assert {p.namespace for p in run_permissions("n")} == {"n"}

@@ -36,6 +36,8 @@ def plan(*targets, name="shop", ready=3, **more):
 
 TARGETS = tuple(pod(f"web-{n}") for n in range(3))
 SHOP = plan(*TARGETS)
+STARTING = plan(replace(TARGETS[0], phase="Pending", is_ready=False))
+UNREADY = plan(replace(TARGETS[0], is_ready=False))
 ROLLED = replace(SHOP, ways={"web": Way(method="rollout", keeper=KEEPER)})
 DELETED = replace(SHOP, otherwise=Way(method="delete"))
 
@@ -74,6 +76,21 @@ DELETED = replace(SHOP, otherwise=Way(method="delete"))
             ],
         ),
         ("a budget that allows", SHOP, THREE, [replace(FULL, healthy=3, allowed=1)], []),
+        (
+            "a budget of a pod that does not run yet",
+            STARTING,
+            THREE,
+            [BUDGET],
+            [],
+        ),
+        ("a budget that lets go what is not Ready", UNREADY, THREE, [replace(BUDGET, spares_unready=False)], []),
+        (
+            "two budgets of a pod that does not run yet",
+            STARTING,
+            THREE,
+            [BUDGET] * 2,
+            [],
+        ),
         ("another namespace's budget", SHOP, THREE, [replace(BUDGET, namespace="zoo")], []),
         ("a budget of other pods", SHOP, THREE, [replace(BUDGET, selector={"matchLabels": {"app": "db"}})], []),
         ("past budgets", DELETED, THREE, [BUDGET, BUDGET], []),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -22,15 +23,16 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._model impo
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import (
     NamespacePlan,
     NamespaceRank,
+    Owed,
     PodAction,
     Progress,
     RenewalRequest,
     Tier,
     choose_next,
     count_down,
-    count_owed,
     count_ready,
     describe_unwell,
+    find_owed,
     find_uncreated,
     find_whole,
     has_trouble,
@@ -41,6 +43,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods 
     plan_namespace,
     plan_waves,
     raise_baseline,
+    raise_to_owed,
     read_request,
 )
 
@@ -548,38 +551,57 @@ def test_choose_next(name, now, owners, ready_before, chosen):
 
 
 STATEFUL = Owner(api_version="apps/v1", kind="StatefulSet", name="db", uid="web")
+CUSTOM = Owner(api_version="example.com/v1", kind="Cluster", name="c", uid="web")
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
-    ("name", "now", "owner", "age", "owed"),
+    ("name", "pods", "owner", "age", "owed"),
     [
-        ("Ready", "ABC", WEB, -60, 3),
-        ("unwell before", "ABc", WEB, -60, 2),
-        ("just starting", "ABc", WEB, -4, 3),
-        ("a successor that is not Ready", "ABc", WEB, 30, 3),
-        ("on its way out since", "ABC!", STATEFUL, 1, 3),
-        ("on its way out for long", "ABC!", STATEFUL, -60, 2),
-        ("on its way out, and replaced", "ABC!x", WEB, 1, 3),
+        ("all Ready", "ABC", WEB, 1, {}),
+        ("unwell for long", "ABc", WEB, 60, {}),
+        ("unwell for long, and come since the switch", "ABc", WEB, 20, {}),
+        ("just come", "ABc", WEB, 1, {"web": Owed(ready=2, lasting=(240.0,))}),
+        ("of a StatefulSet, come since the switch", "ABc", STATEFUL, 20, {"web": Owed(ready=2, lasting=(math.inf,))}),
+        ("of a StatefulSet, unwell before", "ABc", STATEFUL, 60, {}),
+        ("of a StatefulSet, told to go since", "ABC!", STATEFUL, 20, {"web": Owed(ready=2, lasting=(math.inf,))}),
+        ("told to go, and replaced", "ABC!x", WEB, 1, {"web": Owed(ready=2, lasting=(240.0,))}),
+        ("told to go for long", "ABC!", CUSTOM, 60, {}),
+        ("just told to go", "ABC!", CUSTOM, 1, {"web": Owed(ready=2, lasting=(240.0,))}),
     ],
 )
-def test_count_owed(name, now, owner, age, owed):
-    pods = [replace(p, changed_at=FINISHED + age * MINUTE) for p in pods_of(now, owner)]
-    assert count_owed(pods, FINISHED) == {"web": owed}
+def test_find_owed(name, pods, owner, age, owed):
+    now = FINISHED + 30 * MINUTE
+    found = [replace(p, changed_at=now - age * MINUTE) for p in pods_of(pods, owner)]
+    assert find_owed(found, now, FINISHED) == owed
 
 
-def test_without_a_moment_only_ready_pods_are_owed():
-    pods = [replace(p, changed_at=FINISHED) for p in pods_of("ABc!d")]
-    assert count_owed(pods, None) == {"web": 2}
+def test_what_has_ended_is_not_owed_and_without_a_time_only_stateful_sets_are():
+    recent = {"is_ready": False, "changed_at": FINISHED + MINUTE}
+    ended = [pod(phase, WEB, **recent) for phase in ("Succeeded", "Failed")]
+    ended = [replace(p, phase=p.name) for p in ended]
+    assert find_owed(ended, FINISHED + MINUTE, FINISHED) == {}
+    assert find_owed([pod("a", WEB, **recent)], None, FINISHED) == {}
+    assert set(find_owed([pod("a", STATEFUL, **recent)], None, FINISHED)) == {"web"}
+    assert find_owed([pod("a", STATEFUL, **recent)], None, None) == {}
+
+
+def test_what_is_owed_is_for_a_while():
+    owed = {"web": Owed(ready=2, lasting=(10.0, math.inf))}
+    assert raise_to_owed({"web": 2, "b": 1}, owed, 9.0) == {"web": 4, "b": 1}
+    assert raise_to_owed({"web": 2}, owed, 10.0) == {"web": 3}
+    assert raise_to_owed({"web": 5}, owed, 0.0) == {"web": 5}
 
 
 def test_of_a_run_that_is_gone_on_with_again_and_again_one_pod_is_down():
     ordinal = [pod(f"db-{n}", STATEFUL, changed_at=FINISHED - 60 * MINUTE) for n in range(3)]
     successor = replace(ordinal[2], uid="new", is_ready=False, changed_at=FINISHED + 30 * MINUTE)
     pods, owners = [*ordinal[:2], successor], {"web": OwnerFacts(desired=3)}
-    assert choose_next(ordinal[:2], pods, owners, count_owed(pods, FINISHED)) == []
+    owed = find_owed(pods, FINISHED + 90 * MINUTE, FINISHED)
+    baseline = raise_to_owed(count_ready(pods), owed, 1000.0)
+    assert choose_next(ordinal[:2], pods, owners, baseline) == []
     pods[2] = replace(successor, is_ready=True)
-    assert choose_next(ordinal[:2], pods, owners, count_owed(pods, FINISHED)) == [ordinal[1]]
+    assert choose_next(ordinal[:2], pods, owners, baseline) == [ordinal[1]]
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,20 @@ def test_the_new_token_of_one_client_does_not_hide_the_old_one_of_another():
     assert told(judge(issued + old(9, 21) + fresh, since=at(9, 20))) == []
 
 
+def test_what_a_controller_has_replaced_by_later_tokens_is_given_up():
+    """One account may have several tokens there, each for an hour."""
+
+    def find(namespace, last):
+        account = {"pod": None, "username": f"system:serviceaccount:{namespace}:c"}
+        new = issue(at(8, 50), "new") + use(at(8, 51), "new", **account)
+        later = issue(last, "later") + use(last, "later", **account)
+        return told(judge(ISSUED + new + use(at(9, 5), "old", **account) + later))
+
+    assert find("kube-system", at(10, 5)) == []
+    assert find("kube-system", at(10, 4)) == [("old", True)]
+    assert find("shop", at(10, 5)) == [("old", True)]
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
@@ -310,7 +324,8 @@ CONTRADICTED = (Verdict.UNKNOWN, "UseContradictsSpec", None)
         (verdict_of(Verdict.NO_TOKEN, "Expired", until=at(8, 30), expires=at(8, 30)), at(9), CONTRADICTED),
         (verdict_of(Verdict.NO_TOKEN, "Finished", until=at(9)), at(8, 30), (Verdict.NO_TOKEN, "Finished", at(9))),
         (verdict_of(Verdict.NO_TOKEN, "Finished", until=at(8, 30)), at(9), CONTRADICTED),
-        (verdict_of(Verdict.NO_TOKEN, "Finished"), at(9), CONTRADICTED),
+        # when it ended is not told, as where its node was lost
+        (verdict_of(Verdict.NO_TOKEN, "Finished"), at(9), (Verdict.NO_TOKEN, "Finished", None)),
         # its tokens are refused
         (verdict_of(Verdict.NO_TOKEN, "Gone"), at(9), (Verdict.NO_TOKEN, "Gone", None)),
     ],
