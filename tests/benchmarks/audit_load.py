@@ -21,6 +21,7 @@ from functools import partial
 
 from figures import peak_megabytes
 from lab import simulation
+from lab.api import ApiError
 from labs import Lab, eventually
 from modules import run_module
 
@@ -54,7 +55,16 @@ def _make_pod(lab: Lab, number: int) -> None:
     }
     metadata = {"name": f"web-{number}", "labels": {"load": NAME}}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    lab.api.request("POST", f"/api/v1/namespaces/{NAME}-{number % NAMESPACES}/pods", body)
+    eventually(partial(_post, lab, f"/api/v1/namespaces/{NAME}-{number % NAMESPACES}/pods", body))
+
+
+def _post(lab: Lab, path: str, body: dict) -> bool:
+    """Whether it is there now: an API server under such a load may be away for a moment."""
+    try:
+        lab.api.request("POST", path, body)
+    except ApiError as error:
+        return error.status == 409
+    return True
 
 
 def judge(lab: Lab) -> dict[str, float]:
