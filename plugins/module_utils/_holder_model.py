@@ -63,7 +63,7 @@ class TokenDriver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderPod:
-    """What the verdict about a pod needs. ``deleted_at`` is the moment at which it is to be gone (deletionTimestamp).
+    """What the verdict about a pod needs.
 
     ``ended_at`` is when the last of its containers has ended; None where that is not told of all.
     ``legacy`` are the names of the Secrets with service account tokens that it uses.
@@ -73,8 +73,12 @@ class HolderPod:
     service_account: str = "default"
     sources: tuple[TokenSource, ...] = ()
     legacy: tuple[str, ...] = ()
-    deleted_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        """The moment at which it is to be gone, None where it stays."""
+        return self.pod.changed_at if self.pod.is_terminating else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,6 @@ def holder_pod(pod: Mapping[str, Any], context: HolderContext) -> HolderPod:
         service_account=intern(spec.get("serviceAccountName") or "default"),
         sources=tuple(dict.fromkeys(sources)),
         legacy=tuple(sorted(legacy)),
-        deleted_at=parse_time(pod["metadata"].get("deletionTimestamp")),
         ended_at=_find_end(status),
     )
 

@@ -112,7 +112,7 @@ class Renewal:
     ready_before: Mapping[str, int] = field(default_factory=dict)
     #: The same with what owners owe from before the plan, and when the plan was made (monotonic).
     baseline: Mapping[str, int] = field(default_factory=dict)
-    planned_at: float = 0.0
+    planned_at: float = field(init=False)
     whole: frozenset[str] | None = None
     bare: BarePods = field(init=False)
 
