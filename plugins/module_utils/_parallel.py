@@ -10,26 +10,35 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-#: So many requests are under way at once. The client keeps at least as many connections for each processor.
-MAX_PARALLEL = 5
+#: So many reads are under way at once, whose answers all need memory. Since Kubernetes 1.31 an API server may first ask etcd
+#: whether it knows the newest, which takes up to a tenth of a second (ConsistentListFromCache).
+MAX_PARALLEL = 10
+#: So many deeds are under way at once, whose answers are small. Each eviction begins with such a read, that of the budgets.
+MAX_DEEDS = 20
 
 ResultT = TypeVar("ResultT")
 
 
-def side_by_side(deeds: Sequence[Callable[[], ResultT]]) -> list[ResultT]:
-    """Return what each of ``deeds`` returns. The first error is raised when those under way have ended; no more begin."""
+def side_by_side(deeds: Sequence[Callable[[], ResultT]], limit: int = MAX_PARALLEL) -> list[ResultT]:
+    """Return what each of ``deeds`` returns, ``limit`` of which are under way at once.
+
+    The first error is raised when those under way have ended; no more begin.
+    """
     if len(deeds) < 2:
         return [deed() for deed in deeds]
-    with ThreadPoolExecutor(max_workers=MAX_PARALLEL) as pool:
+    with ThreadPoolExecutor(max_workers=limit) as pool:
         return list(pool.map(lambda deed: deed(), deeds))
 
 
 def in_turns(deeds: Iterable[tuple[str, Callable[[], ResultT]]]) -> list[ResultT]:
-    """Return what ``deeds`` return, in no order. Each has a turn: those of one turn are done one after the other."""
+    """Return what ``deeds`` return, in no order, MAX_DEEDS of them under way at once.
+
+    Each has a turn: those of one turn are done one after the other.
+    """
     turns: dict[str, list[Callable[[], ResultT]]] = {}
     for turn, deed in deeds:
         turns.setdefault(turn, []).append(deed)
-    return list(chain.from_iterable(side_by_side([partial(_one_by_one, part) for part in turns.values()])))
+    return list(chain.from_iterable(side_by_side([partial(_one_by_one, part) for part in turns.values()], MAX_DEEDS)))
 
 
 def _one_by_one(deeds: Sequence[Callable[[], ResultT]]) -> list[ResultT]:

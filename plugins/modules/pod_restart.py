@@ -17,7 +17,7 @@ description:
     rollout of the kube-apiservers. A second run finds nothing to do.
   - The order is platform operators, operands, ingress and monitoring, user namespaces, and at last the namespace that
     the automation itself runs in, as its service account tells or else the pod that it runs in.
-  - Spares the API servers. Five requests are under way at most, and beyond a burst of 300 no more than 100 a second begin.
+  - Spares the API servers. Twenty requests are under way at most, and beyond a burst of 300 no more than 100 a second begin.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
     Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not. Those of a StatefulSet go in its
     own order, the highest ordinal first.

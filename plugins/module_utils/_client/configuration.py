@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from .._errors import InvalidOption
 from .._options import ConnectionOptions
+from .._parallel import MAX_DEEDS
 from . import libraries
 from .words import LIBRARY_NOISE
 
@@ -67,6 +68,8 @@ def load_configuration(options: ConnectionOptions) -> Any:
     _check_certificates(configuration)
     # The one waiting loop decides what is tried again; a hidden retry underneath would stretch its deadline.
     configuration.retries = False
+    # Beyond these, connections would be made anew for each request.
+    configuration.connection_pool_maxsize = MAX_DEEDS
     return configuration
 
 

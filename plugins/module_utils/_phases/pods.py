@@ -216,20 +216,23 @@ def read_plan(
     plans, stale = _plan_bare_pods(cluster, request, plans, namespaces)
     touched = [p.rank.name for p in plans if p.targets]
     owners: Mapping[str, OwnerFacts] = {}
-    budgets: Sequence[BudgetFacts] = ()
+    budgets = _read_budgets(cluster, touched, request) if touched else []
+    if budgets is not None:
+        guarded = {b.namespace for b in budgets}
+        plans = [replace(p, has_budgets=p.rank.name in guarded) for p in plans]
     needs_ways = any(part.method in ("rollout", "auto") for part in request.parts)
     if touched and (needs_ways or foresees is not None):
         awaited = [owner for p in plans for owner in awaited_owners(p.targets).values()]
-        owners, budgets = read_owners(cluster, touched, awaited), _read_budgets(cluster, touched, request)
+        owners = read_owners(cluster, touched, awaited)
     if needs_ways:
-        plans = [choose_ways(p, request.within(p.rank.name), owners, budgets, started_before) for p in plans]
+        plans = [choose_ways(p, request.within(p.rank.name), owners, budgets or (), started_before) for p in plans]
     if foresees is None:
         return RenewalPlan(namespaces=plans, stale=stale)
     by_name, seconds = estimate_seconds(plans, owners, request)
     return RenewalPlan(
         namespaces=plans,
         stale=stale,
-        findings=find_hindrances(plans, owners, budgets, foresees),
+        findings=find_hindrances(plans, owners, budgets or (), foresees),
         seconds_by_name=by_name,
         seconds=seconds,
     )
@@ -268,14 +271,14 @@ def _plan_bare_pods(
     return [add_missing(p, missing) for p in plans], stale
 
 
-def _read_budgets(cluster: Cluster, namespaces: Sequence[str], request: RenewalRequest) -> list[BudgetFacts]:
-    """Return the budgets; none where they may not be read and nothing is decided by them."""
+def _read_budgets(cluster: Cluster, namespaces: Sequence[str], request: RenewalRequest) -> list[BudgetFacts] | None:
+    """Return the budgets; None where they may not be read and no way is chosen by them."""
     try:
         return read_budgets(cluster, namespaces)
     except ApiError as error:
         if error.status != 403 or any(part.method == "auto" for part in request.parts):
             raise
-        return []
+        return None
 
 
 def _result(

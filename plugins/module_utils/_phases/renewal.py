@@ -234,7 +234,9 @@ class Renewal:
             Deed(do=partial(self.restart, k), takes=self.owners[k.uid].allowance, turn=k.uid)
             for k in self.choose_rollouts()
         ]
-        return rollouts + [Deed(do=partial(self.send, p), takes=1 if p.is_ready else 0, turn=p.turn) for p in chosen]
+        return rollouts + [
+            Deed(do=partial(self.send, p), takes=int(p.is_ready), turn=self.plan.turn_of(p)) for p in chosen
+        ]
 
     def choose_rollouts(self) -> list[Owner]:
         """Return the owners whose rollout is to be asked for now: those that have old pods left."""

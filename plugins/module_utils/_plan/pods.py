@@ -165,7 +165,8 @@ class NamespacePlan:
     alone by reason. ``ready_before`` is the number of Ready pods of each owner, by its UID, when the plan was made, ``owed`` what
     some are to have besides.
     ``kept`` are those of the targets, by UID, that an earlier run has sent away and not created anew.
-    ``ways`` tells how the pods of each owner go, by its UID, ``otherwise`` of all others.
+    ``ways`` tells how the pods of each owner go, by its UID, ``otherwise`` of all others. ``has_budgets`` tells whether there are
+    disruption budgets, True also where that is not known.
     """
 
     rank: NamespaceRank
@@ -177,11 +178,16 @@ class NamespacePlan:
     ways: Mapping[str, Way] = field(default_factory=dict)
     kept: Mapping[str, KeptPod] = field(default_factory=dict)
     otherwise: Way = field(default_factory=lambda: Way(method="evict"))
+    has_budgets: bool = True
 
     def way_of(self, pod: PodFacts) -> Way:
         if pod.uid in self.kept:
             return Way(method="create")
         return self.ways.get(pod.owner.uid, self.otherwise) if pod.owner else self.otherwise
+
+    def turn_of(self, pod: PodFacts) -> str:
+        """Return the turn in which ``pod`` is told to go (see in_turns): one of its own where no budget can cover it."""
+        return pod.turn if self.has_budgets and self.way_of(pod).method == "evict" else pod.uid
 
     @property
     def deeds(self) -> set[tuple[str, str]]:

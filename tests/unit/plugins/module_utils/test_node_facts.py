@@ -9,6 +9,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_facts
     read_kubelet_start,
     read_kubelet_starts,
 )
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import MAX_PARALLEL
 
 NODES = [f"n{number:02}" for number in range(12)]
 
@@ -55,4 +56,4 @@ def test_of_many_those_count_that_tell():
 def test_where_several_do_not_tell_no_others_are_asked():
     cluster = Cluster(n11=3.5)
     assert read_kubelet_starts(cluster, NODES) == {}
-    assert sorted(cluster.asked) == NODES[:5]
+    assert sorted(cluster.asked) == NODES[:MAX_PARALLEL]

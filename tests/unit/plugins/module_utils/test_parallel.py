@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import (
+    MAX_DEEDS,
     MAX_PARALLEL,
     in_turns,
     side_by_side,
@@ -54,3 +55,8 @@ def test_deeds_of_one_turn_are_done_one_after_the_other_beside_those_of_another(
 
     assert sorted(in_turns((turn, partial(work, turn, n)) for turn in "ab" for n in range(3))) == [0, 0, 1, 1, 2, 2]
     assert [n for turn, n in done if turn == "a"] == [n for turn, n in done if turn == "b"] == [0, 1, 2]
+
+
+def test_more_deeds_are_under_way_at_once_than_reads():
+    together = threading.Barrier(MAX_DEEDS, timeout=10)
+    in_turns((str(turn), together.wait) for turn in range(2 * MAX_DEEDS))

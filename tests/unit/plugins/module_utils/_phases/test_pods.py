@@ -21,6 +21,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     WaitTimedOut,
 )
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import waves
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import Override, RenewalRequest
 from clocks import FakeClock
@@ -1511,8 +1512,7 @@ def test_check_mode_tells_what_will_hold_it_up_and_how_long_it_may_take(cluster)
     assert cluster.deeds == []
 
 
-def test_who_may_not_read_budgets_is_told_the_rest(cluster):
-    cluster.add_workload("one", "zoo", replicas=1)
+def forbid_budgets(cluster):
     plain = cluster.list
 
     def forbid(kind, *args, **selectors):
@@ -1521,6 +1521,38 @@ def test_who_may_not_read_budgets_is_told_the_rest(cluster):
         return plain(kind, *args, **selectors)
 
     cluster.list = forbid
+
+
+def test_pods_of_one_owner_go_side_by_side_where_no_budget_can_cover_them(cluster, monkeypatch):
+    cluster.add_workload("web", replicas=3)
+    turns = []
+
+    def in_turns(deeds):
+        for turn, deed in deeds:
+            turns.append(turn)
+            deed()
+
+    def count_turns(**options):
+        turns.clear()
+        renew(cluster, everything=True, keeps_pace=False, **options)
+        assert len(turns) == 3
+        return len(set(turns))
+
+    monkeypatch.setattr(waves, "in_turns", in_turns)
+    assert count_turns() == 3
+    budget = {"spec": {"selector": {}}, "status": {"desiredHealthy": 1, "currentHealthy": 3, "expectedPods": 3}}
+    cluster.objects["PodDisruptionBudget"] = [{"metadata": {"name": "other", "namespace": "other"}, **budget}]
+    assert count_turns() == 3
+    cluster.objects["PodDisruptionBudget"][0]["metadata"]["namespace"] = "web"
+    assert count_turns() == 1
+    assert count_turns(method="delete") == 3
+    forbid_budgets(cluster)
+    assert count_turns() == 1
+
+
+def test_who_may_not_read_budgets_is_told_the_rest(cluster):
+    cluster.add_workload("one", "zoo", replicas=1)
+    forbid_budgets(cluster)
     assert [f["check"] for f in renew(cluster, check_mode=True)["findings"]] == ["SingleReplica"]
     with pytest.raises(ApiError, match="poddisruptionbudgets is forbidden"):
         renew(cluster, check_mode=True, method="auto")
