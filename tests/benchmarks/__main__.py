@@ -39,7 +39,7 @@ AIM_OF_IDEAL = 1.2
 #: Simulated nodes, and how many of them go at once.
 BATCHES = (200, 10)
 #: Namespaces, pods in each, and simulated nodes.
-FEW_PODS, MANY_PODS = (50, 10, 20), (1000, 10, 60)
+FEW_PODS, MANY_PODS = (50, 10, 20), (1000, 10, 110)
 POD_WAYS = {
     "limit": "all evicted at once, past all modules",
     "none": "pod_restart, all namespaces at once, pace: none",

@@ -54,11 +54,15 @@ class Load:
         }
         template = {"metadata": {"labels": labels}, "spec": spec}
         deployment = {"replicas": self.pods, "selector": {"matchLabels": labels}, "template": template}
-        metadata = {"name": name, "labels": {LABEL: "true"}}
-        self.lab.api.apply(
-            f"/api/v1/namespaces/{name}", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        )
-        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": deployment}
+        marked = {"labels": {LABEL: "true"}}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, **marked}}
+        self.lab.api.apply(f"/api/v1/namespaces/{name}", namespace)
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", **marked},
+            "spec": deployment,
+        }
         self.lab.api.apply(f"/apis/apps/v1/namespaces/{name}/deployments/web", body)
 
     def list(self) -> list[dict]:
@@ -73,17 +77,23 @@ class Load:
 
     def wait(self, old: frozenset[str]) -> None:
         """Return when every pod is Ready and none is among ``old``."""
+        while not (self.are_whole() and self.are_new(old)):
+            time.sleep(len(self.names) / 250)  # looks cost the API server something, too
+
+    def are_whole(self) -> bool:
+        """Whether every Deployment says that it has its Ready pods; said late, so that a look at the pods must follow."""
+        found = self.lab.api.items(f"/apis/apps/v1/deployments?labelSelector={LABEL}%3Dtrue")
+        return all(d["status"].get("readyReplicas") == self.pods for d in found)
+
+    def are_new(self, old: frozenset[str]) -> bool:
+        pods = self.list()
+        ready = [
+            p
+            for p in pods
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", ()))
+        ]
         wanted = len(self.names) * self.pods
-        while True:
-            pods = self.list()
-            ready = [
-                p
-                for p in pods
-                if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions", ()))
-            ]
-            if len(pods) == len(ready) == wanted and not old & {p["metadata"]["uid"] for p in pods}:
-                return
-            time.sleep(0.2)
+        return len(pods) == len(ready) == wanted and not old & {p["metadata"]["uid"] for p in pods}
 
     def go(self, way: str) -> dict[str, object]:
         """Renew all that run now and return the seconds that it took, and what it cost where it is ours."""

@@ -82,6 +82,26 @@ def _read_deeds(event: Mapping) -> Iterator[Deed]:
         yield Deed(moment, "rollout", f"{about['namespace']}/{OWNERS[about['resource']]}/{about['name']}", code)
 
 
+def read_first_ready(events: Iterable[Mapping], deeds: Iterable[Deed]) -> dict[str, str]:
+    """Return when kwok said first that the successors of removed pods are Ready, by the names that they share.
+
+    Under load it deletes what has a deleted pod's name, also the successor, so that the pod that is there at the end tells
+    only when it was Ready last.
+    """
+    gone = {d.target: d.moment for d in deeds if d.code < 300 and d.what in REMOVALS}
+    found: dict[str, str] = {}
+    for event in events:
+        about, moment = event.get("objectRef") or {}, event["requestReceivedTimestamp"]
+        name = f"{about.get('namespace')}/{about.get('name')}"
+        is_told = event["userAgent"].startswith("kwok/") and (event["verb"], about.get("subresource")) == (
+            "patch",
+            "status",
+        )
+        if is_told and about.get("resource") == "pods" and name in gone and moment > gone[name]:
+            found[name] = min(moment, found.get(name, moment))
+    return found
+
+
 def find_violations(deeds: Iterable[Deed], plan: Plan) -> list[str]:
     """Return what must not be, a sentence each; nothing when all was right."""
     done = [d for d in sorted(deeds) if d.code < 300]
@@ -155,12 +175,14 @@ def plan_of(
     after: Iterable[Mapping],
     *,
     limits: Mapping[str, int] | None = None,
+    first_ready: Mapping[str, str] | None = None,
     proven_at: str = "",
     may_evict: bool = False,
 ) -> Plan:
     """Return the plan as pod_restart told it in ``records`` (its result's ``pods``), with the pods as they are ``after``.
 
-    Where ``may_evict``, what was to be rolled out may be evicted, too: a run that goes on finds its owner not whole.
+    ``first_ready`` tells when some of these were Ready first, see read_first_ready. Where ``may_evict``, what was to be rolled
+    out may be evicted, too: a run that goes on finds its owner not whole.
     """
     targets = {}
     for record in records:
@@ -171,9 +193,8 @@ def plan_of(
         namespace = record["namespace"]
         targets[f"{namespace}/{record['name']}"] = Target(frozenset(ways), _name_owner(namespace, kind, owner))
     old = {record["uid"] for record in records}
-    return Plan(
-        targets, limits or {}, [r for pod in after if pod["metadata"]["uid"] not in old for r in _ready(pod)], proven_at
-    )
+    new = [pod for pod in after if pod["metadata"]["uid"] not in old]
+    return Plan(targets, limits or {}, [r for pod in new for r in _ready(pod, first_ready or {})], proven_at)
 
 
 def _name_owner(namespace: str, kind: str, name: str) -> str:
@@ -182,14 +203,15 @@ def _name_owner(namespace: str, kind: str, name: str) -> str:
     return f"{namespace}/{kind}/{name}"
 
 
-def _ready(pod: Mapping) -> Iterator[tuple[str, str]]:
+def _ready(pod: Mapping, first: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """When a pod became Ready, and whose it is."""
     metadata = pod["metadata"]
     owner = next((r for r in metadata.get("ownerReferences") or () if r.get("controller")), None)
     kind, name = (owner["kind"], owner["name"]) if owner else ("Pod", metadata["name"])
     for condition in pod["status"].get("conditions") or ():
         if condition["type"] == "Ready" and condition["status"] == "True":
-            yield condition["lastTransitionTime"], _name_owner(metadata["namespace"], kind, name)
+            moment = first.get(f"{metadata['namespace']}/{metadata['name']}", condition["lastTransitionTime"])
+            yield moment, _name_owner(metadata["namespace"], kind, name)
 
 
 def read_limits(lab, namespaces: Iterable[str]) -> dict[str, int]:

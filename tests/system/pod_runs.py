@@ -9,7 +9,7 @@ from interruptions import now
 from lab import apply, images
 from labs import USER_AGENT, eventually
 from modules import run_module
-from pod_audit import find_violations, plan_of, read_deeds, read_limits
+from pod_audit import find_violations, plan_of, read_deeds, read_first_ready, read_limits
 
 APPS = "/apis/apps/v1/namespaces"
 
@@ -64,12 +64,9 @@ class Ground:
     def uids(self):
         return {p["metadata"]["uid"] for p in self.pods()}
 
-    def renew(self, *, is_checked=True, limits=None, **options):
-        """Run the module; what a run that came to its end did is held against its plan.
-
-        ``limits`` are how many pods of an owner may be down, where that is not what its strategy says.
-        """
-        begin, limits = now(), {**read_limits(self.lab, self.names), **(limits or {})}
+    def renew(self, *, is_checked=True, **options):
+        """Run the module; what a run that came to its end did is held against its plan."""
+        begin, limits = now(), read_limits(self.lab, self.names)
         given = {
             "wait_sleep": 1,
             "wait_timeout": 120,
@@ -80,7 +77,8 @@ class Ground:
         result = run_module("pod_restart", kubeconfig=self.lab.kubeconfig, **given)
         if is_checked and "msg" not in result and not given.get("check_mode"):
             deeds = read_deeds(self.lab.audit_events(begin), self.names)
-            wrong = find_violations(deeds, plan_of(result["pods"], self.pods(), limits=limits))
+            first = read_first_ready(self.lab.audit_events(begin), deeds)
+            wrong = find_violations(deeds, plan_of(result["pods"], self.pods(), limits=limits, first_ready=first))
             assert not wrong, wrong
         return result
 

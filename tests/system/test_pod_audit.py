@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pod_audit import Deed, Plan, Target, find_violations, plan_of, read_deeds
+from pod_audit import Deed, Plan, Target, find_violations, plan_of, read_deeds, read_first_ready
 from test_node_audit import OURS, THEIRS, event
 
 WEB, DB, LONELY = "shop/Deployment/web", "shop/StatefulSet/db", "shop/Pod/lonely"
@@ -56,6 +56,33 @@ def test_events_are_read():
         ("05", "create", "shop/web-2", 200),
         ("06", "rollout", "shop/StatefulSet/db", 200),
     ]
+
+
+def test_of_simulated_pods_it_is_read_when_a_successor_was_ready_first():
+    def told(name, at, **more):
+        return event("patch", "pods/status", name, at=at, namespace="shop", **{"agent": "kwok/v0.7.0", **more})
+
+    log = [
+        told("db-1", 0),
+        event("create", "pods/eviction", "db-1", at=1, namespace="shop", code=201),
+        told("db-1", 2, agent=THEIRS),
+        told("db-1", 5),
+        told("db-1", 3),
+        told("db-0", 4),
+        event("patch", "pods", "db-1", at=2, namespace="shop", agent="kwok/v0.7.0"),
+    ]
+    first = read_first_ready(log, read_deeds(log, ["shop"]))
+    assert first == {"shop/db-1": "2026-11-22T08:00:03.000000Z"}
+    owner = {"kind": "StatefulSet", "name": "db", "controller": True}
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-22T08:00:05Z"}
+    pods = [
+        {
+            "metadata": {"namespace": "shop", "name": name, "uid": name, "ownerReferences": [owner]},
+            "status": {"conditions": [ready]},
+        }
+        for name in ("db-0", "db-1")
+    ]
+    assert plan_of([], pods, first_ready=first).ready == [("2026-11-22T08:00:05Z", DB), (first["shop/db-1"], DB)]
 
 
 def test_a_plan_is_made_of_what_the_module_tells_and_the_pods_that_are_there_afterwards():

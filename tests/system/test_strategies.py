@@ -3,47 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import pytest
-from issuers import at_rest, fresh, trusted
+from issuers import at_rest, fresh, trusted, wait
 from labs import eventually
+from node_runs import as_role
+from strategies import compare_claims, deployment, pods, rotate, running_kinds
+from token_pods import COPIES, HELD, IMAGE, spec, tokens
 
 pytestmark = pytest.mark.slow
 
-TOKENS = {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
-KEPT = {"name": "tokens", "mountPath": "/token", "subPath": "token"}
-
-
-def rotate(lab, issuer, *arguments, **variables):
-    """The exit status and the output, in one line, as people read it."""
-    given = {
-        "rotation_issuer": issuer,
-        "service_account_issuer_documents": "skip",
-        "service_account_issuer_wait_sleep": 1,
-        **variables,
-    }
-    command = ["ansible-playbook", "bound_tokens.openshift.rotate", "-e", json.dumps(given), *arguments]
-    done = subprocess.run(command, env=lab.environment, capture_output=True, text=True, check=False, timeout=900)
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
-
-
-def deployment(name, *mounts):
-    labels = {"app": name}
-    container = {
-        "name": "main",
-        "image": "lab.local/shell:1",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "1000000"],
-        "volumeMounts": list(mounts),
-    }
-    spec = {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": [TOKENS] if mounts else []}
-    template = {"metadata": {"labels": labels}, "spec": {**spec, "automountServiceAccountToken": not mounts}}
-    return {
-        "metadata": {"name": name},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    }
+KEEPS = spec({"name": "tokens", "mountPath": "/token", "subPath": "token"}, volumes=[tokens({"path": "token"})])
 
 
 @pytest.fixture
@@ -51,22 +22,11 @@ def tales(lab):
     """A namespace with a program that keeps its token and one that reads it again and again; the issuer is at rest."""
     lab.command("apply", "tests/demo/workloads.yml", stdout=subprocess.DEVNULL)
     lab.api.create_missing("/api/v1/namespaces", {"metadata": {"name": "tales"}})
-    for body in (deployment("keeper", KEPT), deployment("reader")):
+    for body in (deployment("keeper", KEEPS), deployment("reader", spec(automatic=True))):
         lab.api.create_missing("/apis/apps/v1/namespaces/tales/deployments", body)
     at_rest(lab)
     eventually(lambda: len(pods(lab, "tales")) == 2)
     return lab
-
-
-def pods(lab, namespace):
-    """The UIDs of the running pods, by the names of their workloads."""
-    found = lab.api.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
-    running = [
-        p["metadata"]
-        for p in found
-        if p["status"].get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
-    ]
-    return {(m["labels"].get("app"), m["uid"]) for m in running}
 
 
 def restarts(lab):
@@ -112,10 +72,8 @@ def test_only_what_lasts_is_renewed_and_what_is_waited_for_in_vain_is_told(lab, 
 
 
 def test_a_run_that_leaves_old_tokens_behind_fails_but_for_what_the_plan_leaves_alone(lab, tales):
-    bare = deployment("bare", KEPT)["spec"]["template"]
-    lab.api.create_missing(
-        "/api/v1/namespaces/tales/pods", {**bare, "metadata": {"name": "bare", "labels": {"app": "bare"}}}
-    )
+    bare = {"metadata": {"name": "bare", "labels": {"app": "bare"}}, "spec": KEEPS}
+    lab.api.create_missing("/api/v1/namespaces/tales/pods", bare)
     try:
         eventually(lambda: "bare" in dict(pods(lab, "tales")))
         issuer = fresh("unfinished")
@@ -161,3 +119,40 @@ def test_with_kubelets_files_are_new_without_any_pod_having_gone(lab, tales):
     assert (before["shop"], before["shop-agents"]) == (after["shop"], after["shop-agents"])
     assert "Audit: The old issuer" in output
     assert "may go now" in output
+
+
+@pytest.fixture
+def kinds(lab):
+    with running_kinds(lab):
+        yield
+
+
+@pytest.mark.parametrize("strategy", ["pods", "workloads", "kubelets", "nodes", "all_pods"])
+def test_before_and_after_containers_hold_what_the_audit_says(lab, kinds, strategy):
+    former, issuer = lab.active_issuer(), fresh(strategy.replace("_", "-"))
+    all_renewed = dict.fromkeys(HELD, "renewed")
+    assert compare_claims(lab, former, None) == all_renewed
+    lab.set_issuer(issuer)  # past all of the collection
+    wait(lab, issuer)
+    verdicts, before = compare_claims(lab, issuer, former), pods(lab, "kinds")
+    assert "renewed" not in {v for name, v in verdicts.items() if name not in ("short", "several")}
+    assert [name for name, v in verdicts.items() if v == "unknown"] == ["init-copy"]
+    status, output = rotate(
+        lab,
+        issuer,
+        timeout=1800,
+        rotation_strategy=strategy,
+        kubelet_restart_image=IMAGE,
+        pod_restart_allow_disruption=True,
+        **as_role(),
+    )
+    assert status == 0, output[-3000:]
+    assert "Audit: The old issuer" in output
+    eventually(lambda: len(pods(lab, "kinds")) == len(HELD))
+    verdicts, stayed = compare_claims(lab, issuer, former), dict(before & pods(lab, "kinds")).keys()
+    if strategy == "kubelets":
+        assert verdicts == {**all_renewed, "reads-once": "old_until_restarted"}
+        assert stayed == HELD.keys() - set(COPIES)
+    else:
+        assert verdicts == all_renewed
+        assert not stayed

@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import re
 import subprocess
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 
 import jwt
 import pytest
+import token_pods
 import urllib3
 from csi_driver import CsiDriver
 from issuers import at_rest, fresh, new_token, wait
 from labs import eventually
 from modules import run_module
+from token_pods import AUTOMATIC, IMAGE, WHOLE, issuer_in, read_in_pod, spec, specs, tokens, unverified
 
 pytestmark = pytest.mark.slow
 
@@ -26,74 +26,19 @@ NAMESPACE = "holders"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NODE_PODS = "/api/v1/namespaces/bound-tokens-node-restart"
-IMAGE = "lab.local/shell:1"
-AUTOMATIC = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 #: Where each pod's program finds its token.
-PATHS = {
-    "automatic": AUTOMATIC,
-    "short": "/tokens/token",
-    "hour": "/tokens/token",
-    "several": "/tokens/vault",
-    "sub-path": "/token",
-    "sub-path-hour": "/token",
-    "init-copy": "/work/token",
-    "odd": "/tokens/a b\nend 1",
-    "days": "/tokens/token",
-    "reads-once": AUTOMATIC,
-    "reads-again": AUTOMATIC,
-    "csi-once": "/csi/token",
-    "csi-again": "/csi/token",
-    "fresh": AUTOMATIC,
-}
+PATHS = {**token_pods.PATHS, "csi-once": "/csi/token", "csi-again": "/csi/token", "fresh": AUTOMATIC}
 #: Of which kind of pods the kubelet's files are not what the program reads.
-COPIES = ("sub-path", "sub-path-hour", "init-copy", "csi-once", "csi-again")
+COPIES = (*token_pods.COPIES, "csi-once", "csi-again")
 #: The CSI drivers of the pods with these names: how long the tokens live for which they ask, and whether again and again.
 DRIVERS = {"csi-once": (3600, False), "csi-again": (600, True)}
 CSI_DRIVERS = "/apis/storage.k8s.io/v1/csidrivers"
 #: A token with all of its three parts.
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
-WORK = {"name": "work", "mountPath": "/work"}
 
 
-def container(*mounts, **more):
-    return {
-        "name": "main",
-        "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "1000000"],
-        "volumeMounts": list(mounts),
-        **more,
-    }
-
-
-def tokens(*sources):
-    return {"name": "tokens", "projected": {"sources": [{"serviceAccountToken": s} for s in sources]}}
-
-
-def pod(name, *mounts, volumes=(), init=(), automatic=False, **more):
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "nodeName": "worker-0",
-            "automountServiceAccountToken": automatic,
-            "terminationGracePeriodSeconds": 0,
-            "initContainers": list(init),
-            "containers": [container(*mounts, **more)],
-            "volumes": list(volumes),
-        },
-    }
-
-
-def asks_forever(lab, read_each_time):
-    """What a program does that asks an API server every two seconds, with a token that it reads once or each time."""
-    read, ask = f"TOKEN=$(cat {AUTOMATIC})", "timeout 5 wget -q -O /dev/null --no-check-certificate"
-    url = f"https://{lab.settings.masters[0].address}:6443/api/v1/namespaces/{NAMESPACE}/configmaps"
-    again = read if read_each_time else ":"
-    return [
-        "sh",
-        "-c",
-        f'{read}; while :; do {again}; {ask} --header "Authorization: Bearer $TOKEN" {url}; sleep 2; done',
-    ]
+def pod(name, spec):
+    return {"metadata": {"name": name}, "spec": {"nodeName": "worker-0", **spec}}
 
 
 def driver_name(name):
@@ -102,39 +47,19 @@ def driver_name(name):
 
 def csi_pod(name):
     volume = {"name": "csi", "csi": {"driver": driver_name(name)}}
-    return pod(name, {"name": "csi", "mountPath": "/csi"}, volumes=[volume])
+    return pod(name, spec({"name": "csi", "mountPath": "/csi"}, volumes=[volume]))
 
 
 def make_pods(lab, former):
     """The pods from before; the last asks for the issuer that is about to be the former one as its audience."""
-    whole = {"name": "tokens", "mountPath": "/tokens"}
-    one = {"name": "tokens", "mountPath": "/token", "subPath": "token"}
-    copy = container(whole, WORK, name="copy", command=["cp", "/tokens/token", "/work/token"])
-    short, hour = {"path": "token", "expirationSeconds": 600}, {"path": "token", "expirationSeconds": 3600}
-    year = {"path": "token", "expirationSeconds": 3607}
-    odd = {"path": "a b\nend 1", "expirationSeconds": 7200}
-    days = {"path": "token", "expirationSeconds": 30 * 3600}
-    vault = {"path": "vault", "audience": "vault", "expirationSeconds": 7200}
+    legacy = {"name": "secret", "secret": {"secretName": "robot"}}
+    audience = {"path": "token", "expirationSeconds": 3600, "audience": former}
     return [
-        pod("automatic", automatic=True),
-        pod("short", whole, volumes=[tokens(short)]),
-        pod("hour", whole, volumes=[tokens(hour)]),
-        pod("several", whole, volumes=[tokens(vault, short)]),
-        pod("odd", whole, volumes=[tokens(odd)]),
-        pod("days", whole, volumes=[tokens(days)]),
-        pod("reads-once", automatic=True, command=asks_forever(lab, read_each_time=False)),
-        pod("reads-again", automatic=True, command=asks_forever(lab, read_each_time=True)),
+        *(pod(name, found) for name, found in specs(lab, NAMESPACE).items()),
         *map(csi_pod, DRIVERS),
-        pod("sub-path", one, volumes=[tokens(year)]),
-        pod("sub-path-hour", one, volumes=[tokens(hour)]),
-        pod("init-copy", WORK, volumes=[tokens(year), {"name": "work", "emptyDir": {}}], init=[copy]),
-        pod(
-            "secret",
-            {"name": "secret", "mountPath": "/s"},
-            volumes=[{"name": "secret", "secret": {"secretName": "robot"}}],
-        ),
-        pod("nothing"),
-        pod("audience", whole, volumes=[tokens({**hour, "audience": former})]),
+        pod("secret", spec({"name": "secret", "mountPath": "/s"}, volumes=[legacy])),
+        pod("nothing", spec()),
+        pod("audience", spec(WHOLE, volumes=[tokens(audience)])),
     ]
 
 
@@ -147,24 +72,9 @@ def is_running(lab, name):
 
 
 def read_token(lab, name):
-    """What a program in the container reads now; the pod's other process is that which holds its namespaces."""
+    """What a program in the container reads now."""
     uid = lab.api.get(f"{PODS}/{name}")["metadata"]["uid"]
     return eventually(lambda: next(read_in_pod(uid, PATHS[name]), None), timeout=60)
-
-
-def read_in_pod(uid, path):
-    for group in Path("/proc").glob("[0-9]*/cgroup"):
-        with contextlib.suppress(OSError):
-            if uid in group.read_text():
-                yield (group.parent / "root" / path.lstrip("/")).read_text()
-
-
-def unverified(token):
-    return jwt.decode(token, options={"verify_signature": False})
-
-
-def issuer_in(token):
-    return unverified(token)["iss"]
 
 
 def moment(text):
@@ -249,7 +159,7 @@ def rotated(lab, drivers):
     lab.set_issuer(issuer)
     wait(lab, issuer)
     time.sleep(1.1)
-    lab.api.create_missing(PODS, pod("fresh", automatic=True))
+    lab.api.create_missing(PODS, pod("fresh", spec(automatic=True)))
     eventually(lambda: is_running(lab, "fresh"))
     yield former, issuer, {**before, "given away": given_away}
     lab.api.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
