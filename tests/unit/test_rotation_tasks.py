@@ -59,20 +59,48 @@ def test_the_issuer_is_not_changed_where_the_renewal_would_stand_still(pods, is_
 
 
 @pytest.mark.parametrize(
-    ("chosen", "verify", "waits"),
+    ("chosen", "verify", "cached", "waits"),
     [
-        ({"rotation_strategy": "wait"}, ["use"], True),
-        ({"rotation_strategy": "kubelets"}, ["spec", "files", "use"], True),
-        ({"rotation_namespace_strategies": MIXTURE}, ["use"], True),
-        ({"rotation_strategy": "wait"}, ["files"], False),
-        ({"rotation_strategy": "pods"}, ["use"], False),
-        ({}, ["use"], False),
+        ({"rotation_strategy": "wait"}, ["use"], 2, True),
+        ({"rotation_strategy": "kubelets"}, ["spec", "files", "use"], 1, True),
+        ({"rotation_namespace_strategies": MIXTURE}, ["use"], 1, True),
+        ({"rotation_strategy": "wait"}, ["files"], 1, False),
+        # as when it is run again after all tokens from before have expired
+        ({"rotation_strategy": "wait"}, ["use"], 0, False),
+        ({"rotation_strategy": "pods"}, ["use"], None, False),
+        ({}, ["use"], None, False),
     ],
 )
-def test_programs_that_are_trusted_to_read_again_are_watched_before_the_audit(chosen, verify, waits):
+def test_programs_that_are_trusted_to_read_again_are_watched_before_the_audit(chosen, verify, cached, waits):
     place, watch = find_task("prove.yml", WATCH)
     assert place < find_task("prove.yml", AUDIT)[0]
-    assert holds(watch["when"], rotation_audit_verify=verify, **chosen) is waits
+    files = {"skipped": True} if cached is None else {"token_holders": {"may_be_cached": cached}}
+    assert holds(watch["when"], rotation_audit_verify=verify, __rotation_files=files, **chosen) is waits
+
+
+@pytest.mark.parametrize(
+    ("planned", "estimated", "chosen", "needed"),
+    [
+        (10, 40, {}, 100),
+        (10, 400, {}, 400),
+        (10_000, 900, {"pod_restart_max_namespaces": 20}, 5000),
+        (10_000, 900, {"pod_restart_max_namespaces": 1000}, 900),
+        (0, None, {}, 0),
+        (10, 40, {"rotation_strategy": "nodes", "node_restart_result": {"estimate_seconds": 7}}, 7),
+    ],
+)
+def test_what_overlaps_is_done_in_less_time(planned, estimated, chosen, needed):
+    task = find_task("window.yml", "Compare it with the estimate")[1]
+    pods = {"summary": {"planned": planned, "estimated_seconds": estimated}}
+    known = {
+        **load("vars/main.yml"),
+        **load("defaults/main.yml"),
+        **task["vars"],
+        "rotation_strategy": "pods",
+        **chosen,
+    }
+    templar = Templar(loader=DataLoader(), variables={**known, "__rotation_pods": pods, "__rotation_is_before": False})
+    assert int(templar.template(task["ansible.builtin.set_fact"]["__rotation_window"]["needed"])) == needed
 
 
 @pytest.mark.parametrize(
