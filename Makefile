@@ -55,7 +55,7 @@ lab-down: venv ## the lab is gone without a trace
 lab-status: venv ## what of the lab runs
 	@$(LAB) status
 
-soak: venv ## the long randomised tests
+soak: venv ## the tests that take hours, most of them randomised
 	@pytest -s -x tests/soak
 
 bench: venv ## figures, side by side

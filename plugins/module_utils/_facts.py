@@ -359,6 +359,20 @@ def read_pods_at(cluster: Cluster, namespace: str) -> tuple[str, list[PodFacts]]
     return version, sorted(pods, key=lambda p: p.name)
 
 
+def read_all_pods_at(cluster: Cluster, namespaces: Iterable[str]) -> tuple[str, dict[str, list[PodFacts]]]:
+    """Return the same of several namespaces, of one moment, from a list of all pods of the cluster."""
+    found: dict[str, list[PodFacts]] = {n: [] for n in namespaces}
+
+    def read(pod: Mapping[str, Any]) -> PodFacts | None:
+        return pod_facts(pod) if pod["metadata"]["namespace"] in found else None
+
+    version, pods = cluster.list_at("Pod", read=read)
+    for pod in pods:
+        if pod:
+            found[pod.namespace].append(pod)
+    return version, {n: sorted(some, key=lambda p: p.name) for n, some in found.items()}
+
+
 def read_addresses(cluster: Cluster) -> dict[str, Address]:
     """Return who has which IP address now, as far as pods and nodes may be listed."""
     return addresses_of(_list_readable(cluster, "Pod"), _list_readable(cluster, "Node"))

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ._client.cluster import Cluster
 from ._client.queries import Queries
+from ._errors import InvalidOption
 from ._facts import read_optional
 from ._holder_model import HolderContext, HolderPod, TokenDriver, holder_pod, token_driver
 from ._model import LAST_MOMENT, NO_CONDITION, conditions_of
@@ -80,6 +83,29 @@ def read_config_maps(cluster: Cluster, search: TraceSearch, own: Collection[str]
         return [] if is_kept(config_map, own) else search.in_object("ConfigMap", config_map)
 
     return [t for traces in cluster.list_at("ConfigMap", read=read, page_size=PAGE_OF_LARGE_ONES)[1] for t in traces]
+
+
+#: Kinds that are known to name the issuer of a cluster, and their versions, the newest first.
+KNOWN_KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "ClusterSecretStore": ("external-secrets.io/v1", "external-secrets.io/v1beta1"),
+        "SecretStore": ("external-secrets.io/v1", "external-secrets.io/v1beta1"),
+        "ClusterIssuer": ("cert-manager.io/v1",),
+        "Issuer": ("cert-manager.io/v1",),
+        "CredentialsRequest": ("cloudcredential.openshift.io/v1",),
+        "VaultAuth": ("secrets.hashicorp.com/v1beta1",),
+        "JWTOIDCAuthEngineConfig": ("redhatcop.redhat.io/v1alpha1",),
+        "KubernetesAuthEngineConfig": ("redhatcop.redhat.io/v1alpha1",),
+    }
+)
+
+
+def read_known_resources(cluster: Cluster, search: TraceSearch, kind: str) -> list[Trace]:
+    """Return the traces in all objects of one of KNOWN_KINDS; none where the cluster does not have it."""
+    for version in KNOWN_KINDS[kind]:
+        with suppress(InvalidOption):
+            return read_custom_resources(cluster, search, CustomKind(api_version=version, kind=kind))
+    return []
 
 
 def read_custom_resources(cluster: Cluster, search: TraceSearch, kind: CustomKind) -> list[Trace]:

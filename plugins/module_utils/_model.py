@@ -407,11 +407,14 @@ class Address:
 class OwnerFacts:
     """How many pods an owner wants now (None: not known for its kind), and how many of them may be down at a time.
 
-    ``keeper`` is what a rollout restarts, the Deployment, StatefulSet or DaemonSet; None where there is none.
+    ``keeper`` is what a rollout restarts, the Deployment, StatefulSet or DaemonSet; None where there is none. All ReplicaSets of
+    a Deployment share one allowance, see ``family``.
     """
 
     desired: int | None = None
     allowance: int = 1
+    #: How many of its pods have been Ready for as long as it asks for (minReadySeconds); None where it does not.
+    available: int | None = None
     keeper: Owner | None = None
     #: Why a rollout would not replace every pod: Paused, OnDelete or Partition.
     no_rollout: str = ""
@@ -426,6 +429,10 @@ class OwnerFacts:
     trouble: str = ""
     #: Those of the pods, by which budgets cover them.
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def family(self, uid: str) -> str:
+        """Return what owners have in common that share an allowance; ``uid`` is this one's."""
+        return self.keeper.uid if self.keeper and self.keeper.kind == "Deployment" else uid
 
 
 def is_ours(obj: Mapping[str, Any]) -> bool:
@@ -640,17 +647,19 @@ def _projects_token(volume: Mapping[str, Any]) -> bool:
 def owner_facts(kind: str, obj: Mapping[str, Any], deployment: Mapping[str, Any] | None = None) -> OwnerFacts:
     """Return the facts of a pods' owner of a kind that we know; ``deployment`` is the one that keeps a ReplicaSet."""
     spec = obj.get("spec") or {}
+    status = obj.get("status") or {}
     if kind == "DaemonSet":
-        desired = (obj.get("status") or {}).get("desiredNumberScheduled") or 0
-        strategy = spec.get("updateStrategy") or {}
+        desired = whole = status.get("desiredNumberScheduled") or 0
+        strategy, available = spec.get("updateStrategy") or {}, status.get("numberAvailable")
     else:
-        desired = 1 if spec.get("replicas") is None else spec["replicas"]
-        keeper = obj if kind == "Deployment" else deployment or {}
-        strategy = (keeper.get("spec") or {}).get("strategy") or {}
+        keeper = (obj if kind == "Deployment" else deployment or {}).get("spec") or {}
+        desired, whole = (1 if s.get("replicas") is None else s["replicas"] for s in (spec, keeper or spec))
+        strategy, available = keeper.get("strategy") or {}, status.get("availableReplicas")
     max_unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable")
     facts = OwnerFacts(
         desired=desired,
-        allowance=max(1, _count_allowed(max_unavailable, desired)),
+        allowance=max(1, _count_allowed(max_unavailable, whole)),
+        available=(available or 0) if spec.get("minReadySeconds") else None,
         trouble=_describe_trouble(obj),
         labels=(spec.get("template") or {}).get("metadata", {}).get("labels") or {},
     )

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import chain
+from threading import Event
 from typing import TypeVar
 
 #: So many reads are under way at once, whose answers all need memory. Since Kubernetes 1.31 an API server may first ask etcd
@@ -27,19 +28,38 @@ def side_by_side(deeds: Sequence[Callable[[], ResultT]], limit: int = MAX_PARALL
     if len(deeds) < 2:
         return [deed() for deed in deeds]
     with ThreadPoolExecutor(max_workers=limit) as pool:
-        return list(pool.map(lambda deed: deed(), deeds))
+        futures = [pool.submit(deed) for deed in deeds]
+        if wait(futures, return_when=FIRST_EXCEPTION).not_done:
+            for future in futures:
+                future.cancel()
+        # they are begun in this order, so that one that failed stands before those that were not begun
+        return [future.result() for future in futures]
 
 
 def in_turns(deeds: Iterable[tuple[str, Callable[[], ResultT]]]) -> list[ResultT]:
     """Return what ``deeds`` return, in no order, MAX_DEEDS of them under way at once.
 
-    Each has a turn: those of one turn are done one after the other.
+    Each has a turn: those of one turn are done one after the other. Errors are as in side_by_side.
     """
+    has_failed = Event()
     turns: dict[str, list[Callable[[], ResultT]]] = {}
     for turn, deed in deeds:
         turns.setdefault(turn, []).append(deed)
-    return list(chain.from_iterable(side_by_side([partial(_one_by_one, part) for part in turns.values()], MAX_DEEDS)))
+    return list(
+        chain.from_iterable(
+            side_by_side([partial(_one_by_one, part, has_failed) for part in turns.values()], MAX_DEEDS)
+        )
+    )
 
 
-def _one_by_one(deeds: Sequence[Callable[[], ResultT]]) -> list[ResultT]:
-    return [deed() for deed in deeds]
+def _one_by_one(deeds: Sequence[Callable[[], ResultT]], has_failed: Event) -> list[ResultT]:
+    done: list[ResultT] = []
+    for deed in deeds:
+        if has_failed.is_set():
+            break
+        try:
+            done.append(deed())
+        except Exception:
+            has_failed.set()
+            raise
+    return done

@@ -32,8 +32,13 @@ description:
     also one that a program only has in its memory. That needs all logs back to the first switch and a permission to C(get)
     C(nodes/proxy); otherwise RV(token_holders.problems) tells why it is unknown, and the former issuer may not go.
     That permission allows more than reading logs, so give it to administrators only.
-  - Lists what is to be changed by hand, that is, token volumes whose audience is the former issuer, and Secrets, ConfigMaps and
-    objects of O(custom_resources) that carry its URL or a token of it. No value of a Secret is shown.
+  - OpenShift's audit logs leave out Events and paths such as C(/version) and C(/healthz), so a program that does nothing else
+    with its old token is not seen.
+  - Lists what is to be changed by hand, that is, token volumes whose audience is the former issuer, Secrets, ConfigMaps and
+    other objects that carry its URL or a token of it. No value of a Secret is shown. Looked at are the stores of
+    external-secrets, the issuers of cert-manager, C(CredentialsRequest), C(VaultAuth) of Vault's operator,
+    C(JWTOIDCAuthEngineConfig) and C(KubernetesAuthEngineConfig) of the Vault config operator, and the objects of
+    O(custom_resources).
   - Tokens that were given to people and systems outside the cluster can't be listed. O(outside_tokens) takes your own list.
   - What CSI drivers ask for is taken from their objects as they are now. One that was changed or deleted under running pods may
     have handed out tokens of which nothing tells any more.
@@ -123,7 +128,7 @@ options:
         type: str
   custom_resources:
     description:
-      - Kinds of objects in which the former issuer's URL is looked for, such as those of Vault, external-secrets or cert-manager.
+      - More kinds of objects in which the former issuer's URL is looked for.
     type: list
     elements: dict
     default: []
@@ -176,10 +181,8 @@ EXAMPLES = r"""
 - name: Look at more, and name the tokens that were given away
   bound_tokens.openshift.token_holders_info:
     custom_resources:
-      - api_version: external-secrets.io/v1
-        kind: ClusterSecretStore
-      - api_version: cert-manager.io/v1
-        kind: ClusterIssuer
+      - api_version: tekton.dev/v1
+        kind: Pipeline
     outside_tokens:
       - name: build server
         expires: "2026-12-24T18:00:00Z"

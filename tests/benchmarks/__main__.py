@@ -56,6 +56,7 @@ FEW_HOLDERS, MANY_HOLDERS = 10_000, 50_000
 HOLDER_ROUNDS = 3
 HOLDER_WAYS = {
     "judge": "token_holders_info by the specifications",
+    "judge-old": "the same, all from before the switch",
     "kubectl": "kubectl get pods -A -o json",
 }
 AIM_OF_KUBECTL = 1.5

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many pods and who reads them: python audit_load.py make PODS | judge | kubectl. Prints JSON.
+"""Many pods and who reads them: python audit_load.py make PODS | judge | judge-old | kubectl. Prints JSON.
 
 ``make`` starts pods with the token that each has by default, on simulated nodes. ``judge`` is token_holders_info by the
-specifications, with a record for each pod; ``kubectl`` writes all pods as JSON to nowhere. The lab must be up.
-
-All pods have started since the switch that is named: else a kubelet of each node with files to be rewritten would be asked when
-it started, and simulated nodes have none.
+specifications, with a record for each pod: as if all had started since the switch, with ``-old`` as if all had started before.
+Then the kubelets of some nodes are asked in vain when they started, which simulated nodes do not have. ``kubectl`` writes all
+pods as JSON to nowhere. The lab must be up.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ def _post(lab: Lab, path: str, body: dict) -> bool:
     return True
 
 
-def judge(lab: Lab) -> dict[str, float]:
+def judge(lab: Lab, *, seconds_ago: int = SECONDS_AGO) -> dict[str, float]:
     begin, processor = time.monotonic(), time.process_time()
-    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - SECONDS_AGO))
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds_ago))
     result = run_module("token_holders_info", kubeconfig=lab.kubeconfig, since=since, all_pods=True)
     if result.get("failed"):
         raise SystemExit(result["msg"])
@@ -96,4 +95,5 @@ def kubectl(lab: Lab) -> dict[str, float]:
 
 if __name__ == "__main__":
     what, arguments = sys.argv[1], map(int, sys.argv[2:])
-    print(json.dumps({"make": make, "judge": judge, "kubectl": kubectl}[what](Lab(), *arguments)))
+    ways = {"make": make, "judge": judge, "judge-old": partial(judge, seconds_ago=1), "kubectl": kubectl}
+    print(json.dumps(ways[what](Lab(), *arguments)))

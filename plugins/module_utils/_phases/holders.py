@@ -16,12 +16,14 @@ from .._clock import Clock, WaitOptions, poll, retry
 from .._errors import ApiError, CollectionError, InvalidOption
 from .._facts import read_discovery_issuer, read_issuer, read_operand_pods
 from .._holder_facts import (
+    KNOWN_KINDS,
     CustomKind,
     read_config_maps,
     read_custom_resources,
     read_driver_claims,
     read_drivers,
     read_holders,
+    read_known_resources,
     read_ready_since,
     read_secrets,
 )
@@ -217,6 +219,8 @@ class HolderAudit:
         self.traces += self._read("ConfigMaps", lambda: read_config_maps(cluster, search, own)) or []
         for kind in self.request.custom_kinds:
             self.traces += self._read(kind.kind, partial(read_custom_resources, cluster, search, kind)) or []
+        for name in KNOWN_KINDS.keys() - {k.kind for k in self.request.custom_kinds} if search.former else ():
+            self.traces += self._read(name, partial(read_known_resources, cluster, search, name)) or []
         return HolderContext(drivers=drivers, claims=claims, legacy=self.legacy.keys()), search
 
     def _read(self, what: str, read: Callable[[], ReadT], *, leaves_gap: bool = False) -> ReadT | None:
@@ -378,7 +382,8 @@ class HolderAudit:
         if is_read:
             names = ", ".join(s["name"] for s in self.servers)
             told.append(
-                f"The audit logs of {names} know of requests to these API servers only, of no use of tokens elsewhere."
+                f"The audit logs of {names} know of requests to these API servers only, of no use of tokens elsewhere, nor "
+                "of what OpenShift does not log, such as Events."
             )
         if watched:
             begins, ends = format_time(max(watched)), format_time(now)

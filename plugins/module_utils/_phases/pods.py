@@ -16,6 +16,7 @@ from .._client.cluster import Cluster
 from .._clock import Clock, WaitOptions, retry
 from .._errors import ApiError, CollectionError, Refused
 from .._facts import (
+    MAX_SINGLE_READS,
     find_own_pod,
     read_denied,
     read_namespaces,
@@ -25,7 +26,7 @@ from .._facts import (
     read_pods,
 )
 from .._holder_facts import read_ready_since
-from .._model import KeptPod, NamespaceFacts, OwnerFacts, format_time
+from .._model import KeptPod, NamespaceFacts, OwnerFacts, PodFacts, format_time
 from .._node_facts import read_budgets
 from .._node_model import BudgetFacts
 from .._plan.bare_pods import add_missing, can_be_created_anew, is_in_care, is_missing, leave_out, take_into_care
@@ -61,6 +62,8 @@ class RenewalPlan:
     findings: Sequence[PodFinding] = ()
     seconds_by_name: Mapping[str, int] = field(default_factory=dict)
     seconds: int | None = None
+    #: How many pods there are in the cluster; None where that was not seen.
+    cluster_pods: int | None = None
 
 
 def renew_pods(
@@ -109,10 +112,12 @@ def renew_pods(
                 clock=clock,
                 gate=gate,
                 operators_before=operators,
+                cluster_pods=plan.cluster_pods,
                 note=lambda: note(lambda: [r.record() for r in renewals]),
             ).run()
     except CollectionError as error:
-        error.message += restore(renewals, request.record_namespace)
+        if not check_mode:
+            error.message += restore(renewals, request.record_namespace)
         error.progress = _result(plan, renewals, start.started_before, check_mode=check_mode)
         raise
     return _result(plan, renewals, start.started_before, check_mode=check_mode)
@@ -205,8 +210,14 @@ def read_plan(
     """
     namespaces = read_namespaces(cluster, request.names, label_selector=request.namespace_selector)
     ranks = order_namespaces(namespaces, request, read_own_namespace(cluster))
-    read = find_reader(cluster, request, started_before, restarted)
-    pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=read)
+    read, seen = find_reader(cluster, request, started_before, restarted), Counter[str]()
+
+    def count(pod: Mapping[str, Any]) -> PodFacts:
+        seen["pods"] += 1
+        return read(pod)
+
+    pods = read_pods(cluster, [r.name for r in ranks], label_selector=request.pod_selector, read=count)
+    cluster_pods = None if len(ranks) <= MAX_SINGLE_READS or request.pod_selector else seen["pods"]
     if request.recreates_bare_pods:
         pods = {n: [take_into_care(p) if can_be_created_anew(p) else p for p in found] for n, found in pods.items()}
     unready, now = read_unready_nodes(cluster), cluster.server_time()
@@ -227,7 +238,7 @@ def read_plan(
     if needs_ways:
         plans = [choose_ways(p, request.within(p.rank.name), owners, budgets or (), started_before) for p in plans]
     if foresees is None:
-        return RenewalPlan(namespaces=plans, stale=stale)
+        return RenewalPlan(namespaces=plans, stale=stale, cluster_pods=cluster_pods)
     by_name, seconds = estimate_seconds(plans, owners, request)
     return RenewalPlan(
         namespaces=plans,

@@ -149,15 +149,26 @@ class Renewal:
         self.end()
         self.say(f"{self.name}: {len(self.plan.targets)} pod(s) renewed after {format_seconds(self.seconds or 0)}")
 
+    @property
+    def wanted_owners(self) -> dict[str, Owner]:
+        """The owners that a look must show, by UID."""
+        return {**awaited_owners(self.plan.targets), **self.plan.keepers}
+
     def look(self) -> None:
         """See the namespace's pods and their owners as they are now."""
-        targets = self.plan.targets
+        self.begin_look()
+        version, pods = read_pods_at(self.cluster, self.name)
+        self.take(version, pods, read_owners(self.cluster, [self.name], self.wanted_owners.values()))
+
+    def begin_look(self) -> None:
         self.is_last_look = self.clock.monotonic() >= self.deadline
-        self.version, pods = read_pods_at(self.cluster, self.name)
+
+    def take(self, version: str, pods: Sequence[PodFacts], owners: Mapping[str, OwnerFacts]) -> None:
+        """Take over what a look has shown: the pods of the namespace at the moment ``version``, and all wanted owners."""
+        targets, self.version = self.plan.targets, version
         names = {t.name for t in targets if is_in_care(t)}
         self.pods = [take_into_care(p) if p.is_bare and p.name in names else p for p in pods]
-        wanted = [*awaited_owners(targets).values(), *self.plan.keepers.values()]
-        self.owners = read_owners(self.cluster, [self.name], wanted)
+        self.owners = {uid: owners[uid] for uid in self.wanted_owners if uid in owners}
         if find_uncreated(targets, self.pods, self.owners):
             failures = read_create_failures(self.cluster, self.name)
             self.owners = {

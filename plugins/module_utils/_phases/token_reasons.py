@@ -13,7 +13,7 @@ from .._client.cluster import Cluster
 from .._errors import ApiError, CollectionError
 from .._facts import read_issuer
 from .._holder_facts import read_driver_claims, read_drivers, read_ready_since
-from .._holder_model import HolderContext, holder_pod
+from .._holder_model import HolderContext, HolderPod, holder_pod
 from .._model import IssuerFacts, PodFacts, pod_facts
 from .._node_facts import read_kubelet_starts
 from .._plan.holders import Surroundings, SwitchWindow, find_deadline, find_reason_to_stay, judge_holder
@@ -27,8 +27,10 @@ def find_reader(
 
     ``restarted`` is as in find_exemption. A ``started_before`` in the future is a plan for a rollout that is yet to come.
     """
-    if started_before is None or all(part.tokens == "any" for part in request.parts):
+    if started_before is None:
         return pod_facts
+    if all(part.tokens == "any" for part in request.parts):
+        return _find_plain_reader(cluster)
     now = cluster.server_time()
     if now is None:
         raise CollectionError(f"{cluster.host} does not tell the time, by which tokens are judged; use tokens: any.")
@@ -47,11 +49,26 @@ def find_reader(
         holder = holder_pod(pod, context)
         tokens = request.within(holder.pod.namespace).tokens
         found = judge_holder(holder, around)
-        # a CSI driver's token is none that a volume shows
-        facts = replace(holder.pod, has_token=holder.pod.has_token or bool(holder.sources))
-        return replace(facts, reason_to_stay=find_reason_to_stay(found, tokens, deadline))
+        return replace(_facts_of(holder), reason_to_stay=find_reason_to_stay(found, tokens, deadline))
 
     return read
+
+
+def _find_plain_reader(cluster: Cluster) -> Callable[[Mapping[str, Any]], PodFacts]:
+    """Return what makes facts of a pod, without a reason to stay. Who may not read CSI drivers misses what they are given."""
+    try:
+        drivers = read_drivers(cluster)
+        context = HolderContext(drivers=drivers, claims=read_driver_claims(cluster, drivers))
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return pod_facts
+    return (lambda pod: _facts_of(holder_pod(pod, context))) if drivers else pod_facts
+
+
+def _facts_of(holder: HolderPod) -> PodFacts:
+    """Return the facts of a pod; a CSI driver's token is none that its own volumes show."""
+    return replace(holder.pod, has_token=holder.pod.has_token or bool(holder.sources))
 
 
 def read_shown_issuer(cluster: Cluster) -> IssuerFacts:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from .._client.cluster import Cluster
+from .._client.cluster import PAGE_SIZE, Cluster
 from .._clock import Clock, WaitOptions, poll
 from .._errors import ApiError, WaitTimedOut
-from .._facts import read_operators
+from .._facts import MAX_SINGLE_READS, read_all_pods_at, read_operators, read_owners
 from .._model import Condition, Judgement, Outcome
 from .._parallel import in_turns, side_by_side
 from .._plan.pods import RenewalRequest, describe_unwell, is_platform, name_namespaces
@@ -22,6 +23,8 @@ SETTLE = 0.1
 LONGEST_SETTLE = 1.0
 #: Seconds for which it is believed that no rollout of the kube-apiservers runs.
 ROLLOUT_SECONDS = 2.0
+#: After so many deeds, which take some seconds, it is looked again whether a rollout has begun.
+MAX_AT_ONCE = 500
 #: Seconds that a watch takes at least, as the server counts them.
 SHORTEST_WATCH = 1.0
 
@@ -65,6 +68,8 @@ class Wave:
     gate: RolloutGate
     #: The conditions of each ClusterOperator before anything was done.
     operators_before: Mapping[str, Mapping[str, Condition]]
+    #: How many pods there are in the cluster; None where that is not known.
+    cluster_pods: int | None
     note: Callable[[], None]
     waiting: list[Renewal] = field(default_factory=list)
     active: list[Renewal] = field(default_factory=list)
@@ -105,10 +110,27 @@ class Wave:
             deeds = self.look_and_choose()
         if any(is_platform(r.name) and r.judge().outcome is Outcome.DONE for r in self.active):
             self.unwell = describe_unwell(self.operators_before, read_operators(self.cluster))
-        in_turns((deed.turn, deed.do) for deed in deeds)
+        for place in range(0, len(deeds), MAX_AT_ONCE):
+            if place and self.pause():
+                return  # the next look chooses the rest anew
+            in_turns((deed.turn, deed.do) for deed in deeds[place : place + MAX_AT_ONCE])
+
+    def look_around(self) -> None:
+        """Look at each namespace under way; at all pods of the cluster instead, where that takes fewer requests."""
+        pages = None if self.cluster_pods is None else 1 + self.cluster_pods // PAGE_SIZE
+        if pages is None or len(self.active) <= MAX_SINGLE_READS or len(self.active) < pages:
+            side_by_side([renewal.look for renewal in self.active])
+            return
+        for renewal in self.active:
+            renewal.begin_look()
+        names = [renewal.name for renewal in self.active]
+        version, pods = read_all_pods_at(self.cluster, names)
+        owners = read_owners(self.cluster, names, [o for r in self.active for o in r.wanted_owners.values()])
+        # each may have to ask why its owners create no pods
+        side_by_side([partial(r.take, version, pods[r.name], owners) for r in self.active])
 
     def look_and_choose(self) -> list[Deed]:
-        side_by_side([renewal.look for renewal in self.active])
+        self.look_around()
         side_by_side([renewal.mend for renewal in self.active])
         found = [(renewal, deed) for renewal in self.active for deed in renewal.choose()]
         limit = self.request.max_pods

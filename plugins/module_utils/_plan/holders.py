@@ -332,17 +332,22 @@ def _judge_kept(
 
 
 def judge_files(verdicts: Iterable[HolderVerdict]) -> Judgement:
-    """Return DONE when no pod is left that is only waiting for its kubelet to rewrite a file."""
-    waiting = [v for v in verdicts if v.reason in ("FileRenews", "NodeNotReady", "SwitchUnknown")]
+    """Return DONE when no pod is left that is only waiting for its kubelet to rewrite a file.
+
+    For a node that is not Ready nobody can say how long; those on it are waited for only as long as there are others.
+    """
+    found = list(verdicts)
+    waiting = [v for v in found if v.reason in ("FileRenews", "SwitchUnknown")]
+    silent = sum(v.reason == "NodeNotReady" for v in found)
     if any(v.reason == "SwitchUnknown" for v in waiting):
         return Judgement(outcome=Outcome.WAITING, message=f"{len(waiting)} pod(s), and {REASONS['SwitchUnknown']}")
     if not waiting:
-        return Judgement(outcome=Outcome.DONE, message="all files are rewritten")
-    silent = sum(v.reason == "NodeNotReady" for v in waiting)
-    last = max((v.until for v in waiting if v.until and v.reason == "FileRenews"), default=None)
+        but = f", but for those of {silent} pod(s) on nodes that are not Ready" if silent else ""
+        return Judgement(outcome=Outcome.DONE, message=f"all files are rewritten{but}")
+    last = max((v.until for v in waiting if v.until), default=None)
     told = f"{len(waiting)} pod(s) with files that are to be rewritten"
     told += f", the last one by {format_time(last)}" if last else ""
-    told += f", {silent} of them on nodes that are not Ready" if silent else ""
+    told += f", and {silent} on nodes that are not Ready" if silent else ""
     return Judgement(outcome=Outcome.WAITING, message=told)
 
 

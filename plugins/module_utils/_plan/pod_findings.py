@@ -176,25 +176,38 @@ def estimate_seconds(
     """Return how long each namespace may take, by its name, and all of them, in seconds.
 
     A pod is believed to take as long as those of its owner took from their start until they were Ready; how long they
-    take to end is not known.
+    take to end is not known. With max_pods, no more go at once, whatever owners and namespaces they are of.
     """
     total = 0.0
     by_name: dict[str, int] = {}
     for wave in plan_waves(plans, request):
         seconds = [_estimate_namespace(plan, owners, request) for plan in wave]
         by_name |= {plan.rank.name: round(s) for plan, s in zip(wave, seconds, strict=True)}
-        total += max(*seconds, sum(seconds) / request.max_namespaces) if len(seconds) > 1 else seconds[0]
+        together = sum(_sum_up(_by_owner(plan)) for plan in wave) / request.max_pods if request.max_pods else 0.0
+        total += max(*seconds, sum(seconds) / request.max_namespaces, together)
     return by_name, round(total)
 
 
-def _estimate_namespace(plan: NamespacePlan, owners: Mapping[str, OwnerFacts], request: RenewalRequest) -> float:
-    by_owner: dict[str, list[PodFacts]] = {}
+def _by_owner(plan: NamespacePlan) -> dict[str, list[PodFacts]]:
+    """Return the pods that go, by their owner's UID, empty for those without."""
+    found: dict[str, list[PodFacts]] = {}
     for pod in plan.targets:
-        by_owner.setdefault("" if pod.is_bare or not pod.owner else pod.owner.uid, []).append(pod)
-    return max(
+        found.setdefault("" if pod.is_bare or not pod.owner else pod.owner.uid, []).append(pod)
+    return found
+
+
+def _sum_up(by_owner: Mapping[str, Sequence[PodFacts]]) -> float:
+    """Return the seconds of all pods, as if they went one after the other."""
+    return sum(len(pods) * _take(pods) for pods in by_owner.values())
+
+
+def _estimate_namespace(plan: NamespacePlan, owners: Mapping[str, OwnerFacts], request: RenewalRequest) -> float:
+    by_owner = _by_owner(plan)
+    longest = max(
         _count_rounds(len(pods), owners.get(uid, OwnerFacts()), plan.way_of(pods[0]).method, request) * _take(pods)
         for uid, pods in by_owner.items()
     )
+    return max(longest, _sum_up(by_owner) / request.max_pods) if request.max_pods else longest
 
 
 def _count_rounds(pods: int, owner: OwnerFacts, method: str, request: RenewalRequest) -> int:

@@ -555,12 +555,15 @@ def choose_next(
     """Return those of ``targets`` that may go now, except the UIDs in ``not_now``, in the order in which they go.
 
     ``pods`` and ``owners`` are as they are now. A pod that is not Ready serves nobody and may go at any time, a Ready
-    one only while fewer pods of its owner are down than its owner allows; those of a StatefulSet one after the other, the
-    highest ordinal first, as it would itself. Without ``keeps_pace`` all may go.
+    one only while fewer pods of its owner are down than its owner allows, those of a Deployment's ReplicaSets together; those of
+    a StatefulSet one after the other, the highest ordinal first, as it would itself. Without ``keeps_pace`` all may go.
     """
     present = {p.uid: p for p in pods}
     ready = count_ready(present.values())
     awaited = awaited_owners(present.values())
+    missing: Counter[str] = Counter()
+    for uid, owner in owners.items():
+        missing[owner.family(uid)] += _count_missing(uid, ready, owners, ready_before)
     room: dict[str, int] = {}
     begun: set[str] = set()
     chosen = []
@@ -571,11 +574,11 @@ def choose_next(
         if pod.is_terminating or pod.uid in not_now:
             continue
         if keeps_pace and pod.is_ready and uid in awaited:
-            if uid not in room:
-                room[uid] = owners.get(uid, OwnerFacts()).allowance - _count_missing(uid, ready, owners, ready_before)
-            if room[uid] < 1 or not has_turn:
+            owner = owners.get(uid, OwnerFacts())
+            family = owner.family(uid)
+            if room.setdefault(family, owner.allowance - missing[family]) < 1 or not has_turn:
                 continue
-            room[uid] -= 1
+            room[family] -= 1
         chosen.append(pod)
     return chosen
 
@@ -617,7 +620,9 @@ def _turn(pod: PodFacts) -> int:
 def _count_missing(
     uid: str, ready: Mapping[str, int], owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]
 ) -> int:
-    return max(0, count_expected(uid, owners, ready_before) - ready.get(uid, 0))
+    available = owners[uid].available if uid in owners else None
+    there = ready.get(uid, 0) if available is None else min(ready.get(uid, 0), available)
+    return max(0, count_expected(uid, owners, ready_before) - there)
 
 
 def count_down(

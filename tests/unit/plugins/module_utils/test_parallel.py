@@ -40,6 +40,30 @@ def test_the_first_error_is_raised_when_those_under_way_have_ended():
     assert ended == ["work"]
 
 
+@pytest.mark.parametrize("has_turns", [False, True])
+def test_no_more_begin_after_an_error_although_an_earlier_one_goes_on(has_turns):
+    failed, begun = threading.Event(), []
+
+    def go_on():
+        assert failed.wait(10)
+
+    def fail():
+        failed.set()
+        raise ValueError("second")
+
+    def note(number):
+        assert failed.wait(10)
+        begun.append(number)
+
+    deeds = [go_on, fail, *(partial(note, n) for n in range(200))]
+    turns = [(str(n % 60), deed) for n, deed in enumerate(deeds)]
+    work = partial(in_turns, turns) if has_turns else partial(side_by_side, deeds)
+    with pytest.raises(ValueError, match="second"):
+        work()
+    # those that were under way, and what a thread takes up before it knows
+    assert len(begun) < 150
+
+
 def test_one_deed_alone_is_done_where_it_is_asked_for():
     assert side_by_side([threading.current_thread]) == [threading.current_thread()]
     assert side_by_side([]) == []

@@ -15,6 +15,7 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils import _fac
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._clock import WaitOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors import ApiError, Refused, WaitTimedOut
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import pods
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import RenewalRequest
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.run_record import merge_namespaces
@@ -325,6 +326,20 @@ def test_what_is_kept_is_created_and_shown_in_check_mode_first():
     assert result["changed"]
     assert stands(cluster, "web/a")
     assert kept(cluster) == []
+
+
+def test_nothing_is_created_in_check_mode_when_the_plan_is_refused(monkeypatch):
+    cluster = Cluster("web/a")
+    killed_between(cluster)
+
+    def refuse(*_details):
+        raise Refused("No pod was renewed.")
+
+    monkeypatch.setattr(pods, "require_permissions", refuse)
+    with pytest.raises(Refused):
+        renew(cluster, check_mode=True)
+    assert not cluster.pods()
+    assert len(kept(cluster)) == 1
 
 
 @pytest.mark.parametrize("has_option", [True, False])

@@ -274,6 +274,31 @@ def test_what_is_apart(audit):
     ]
 
 
+def test_known_kinds_are_looked_at_where_the_cluster_has_them(audit):
+    cluster, asked = FakeCluster(), []
+    served = {
+        "/apis/external-secrets.io/v1beta1": ("clustersecretstores", "ClusterSecretStore"),
+        "/apis/cert-manager.io/v1": ("issuers", "Issuer"),
+    }
+
+    def get_document(path, query=None):
+        asked.append(path)
+        if path.endswith("/issuers"):
+            raise ApiError(verb="list", target="issuers", host="h", status=403, words="no", reason="Forbidden")
+        if path.endswith("/clustersecretstores"):
+            return {"items": [{"metadata": {"name": "s"}, "spec": {"issuer": OLD}}]}
+        if path not in served:
+            raise ApiError(verb="read", target=path, host="h", status=404, words="not found")
+        plural, kind = served[path]
+        return {"resources": [{"name": plural, "kind": kind, "namespaced": False}]}
+
+    cluster.get_document = get_document
+    found, _explanation = audit(cluster)
+    assert [m["name"] for m in found["manual"] if m["kind"] == "ClusterSecretStore"] == ["s"]
+    assert found["problems"] == ["Issuer may not be read: no"]
+    assert "/apis/external-secrets.io/v1" in asked
+
+
 def test_all_pods_on_request(audit):
     found, _explanation = audit(all_pods=True)
     assert len(found["pods"]) == len(OBJECTS["Pod"])

@@ -1638,3 +1638,53 @@ def test_a_kubelet_that_has_started_since_has_rewritten_its_files_whatever_their
     assert renew(cluster, check_mode=True, tokens="lasting")["summary"]["planned"] == 1
     cluster.kubelets["worker-0"] = "2026-11-22T08:30:00Z"
     assert renew(cluster, check_mode=True, tokens="lasting")["summary"]["planned"] == 0
+
+
+def test_of_many_namespaces_all_pods_are_read_at_once_where_that_takes_fewer_requests(cluster, monkeypatch):
+    for number in range(12):
+        cluster.add_workload(namespace=f"n{number:02}", replicas=2, deployment=None)
+    monkeypatch.setattr(waves, "PAGE_SIZE", 4)  # 24 pods are seven pages
+    assert renew(cluster, max_namespaces=99)["summary"]["renewed"] == 24
+    looks = [namespace for seconds, kind, namespace in cluster.lists if kind == "Pod" and seconds > 0]
+    assert set(looks) == {None}
+    cluster.lists.clear()
+    monkeypatch.setattr(waves, "PAGE_SIZE", 1)
+    begin = cluster.clock.now
+    assert renew(cluster, max_namespaces=99, everything=True)["summary"]["renewed"] == 24
+    assert {n for seconds, kind, n in cluster.lists if kind == "Pod" and seconds > begin} == {
+        f"n{number:02}" for number in range(12)
+    }
+
+
+def test_what_goes_for_long_stops_when_a_rollout_begins(cluster, monkeypatch):
+    cluster.add_workload("web", replicas=4)
+    monkeypatch.setattr(waves, "MAX_AT_ONCE", 2)
+    paused = []
+
+    def pause(gate, *, during):
+        paused.append(len(cluster.deeds))
+        return len(paused) == 2
+
+    monkeypatch.setattr(waves.RolloutGate, "pause", pause)
+    renew(cluster, keeps_pace=False)
+    assert len(cluster.deeds) == 4
+    assert paused[:2] == [0, 2]
+    assert [seconds for seconds, _verb, _name in cluster.deeds][1:3] == [0.0, cluster.deeds[2][0]] != [0.0, 0.0]
+
+
+@pytest.mark.parametrize("tokens", ["any", "old"])
+def test_a_pod_whose_only_token_a_csi_driver_was_given_is_renewed(cluster, tokens):
+    cluster.objects["Node"] = [READY_NODE]
+    owner = cluster.add_workload("web", replicas=1)
+    (pod,) = cluster.pods_of(owner)
+    pod["spec"]["volumes"] = [{"name": "secrets", "csi": {"driver": "secrets.example.com"}}]
+    assert renew(cluster, tokens=tokens)["summary"]["planned"] == 0
+    driver = {"metadata": {"name": "secrets.example.com"}, "spec": {"tokenRequests": [{"audience": ""}]}}
+    cluster.objects["CSIDriver"] = [driver]
+    assert renew(cluster, tokens=tokens)["summary"]["renewed"] == 1
+
+
+def test_who_may_not_read_csi_drivers_renews_what_its_volumes_show(cluster):
+    cluster.add_workload("web", replicas=1)
+    cluster.forbidden_kinds = {"CSIDriver"}
+    assert renew(cluster)["summary"]["renewed"] == 1

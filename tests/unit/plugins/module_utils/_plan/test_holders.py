@@ -501,12 +501,14 @@ def test_until_when_former_issuers_are_accepted():
     assert find_deadline(alone, now, is_planned=False) == now
 
 
-def test_files_of_nodes_that_are_not_ready_are_waited_for_too():
-    files = [judge("automatic", at(8, 30)), judge("automatic", at(8, 30), ready_since={"worker-0": None})]
-    assert judge_files(files).message == (
-        "2 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z, "
-        "1 of them on nodes that are not Ready"
+def test_files_of_nodes_that_are_not_ready_are_waited_for_only_while_there_are_others():
+    silent = judge("automatic", at(8, 30), ready_since={"worker-0": None})
+    assert judge_files([judge("automatic", at(8, 30)), silent]).message == (
+        "1 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z, and 1 on nodes that are not Ready"
     )
+    alone = judge_files([silent])
+    assert alone.outcome is Outcome.DONE
+    assert alone.message == "all files are rewritten, but for those of 1 pod(s) on nodes that are not Ready"
     assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))]).outcome is Outcome.DONE
 
 

@@ -155,6 +155,20 @@ SLOW = plan(*(pod(f"web-{n}", ready_after=seconds) for n, seconds in enumerate((
         ("at least a second", [plan(pod("web-0", ready_after=0.0))], {}, {"shop": 1}, 1),
         ("two namespaces", [SLOW, plan(*TARGETS, name="zoo")], {}, {"shop": 60, "zoo": 30}, 90),
         ("two at once", [SLOW, plan(*TARGETS, name="zoo")], {"max_namespaces": 2}, {"shop": 60, "zoo": 30}, 60),
+        (
+            "as many in all",
+            [SLOW, plan(*TARGETS, name="zoo")],
+            {"max_namespaces": 9, "max_pods": 1},
+            {"shop": 60, "zoo": 30},
+            90,
+        ),
+        (
+            "as many of all owners",
+            [plan(*SLOW.targets, *(pod(f"b{n}", None) for n in range(3)))],
+            {"keeps_pace": False, "max_pods": 1},
+            {"shop": 90},
+            90,
+        ),
         ("the slowest owner", [plan(*SLOW.targets, pod("bare", None))], {}, {"shop": 60}, 60),
     ],
 )

@@ -137,6 +137,23 @@ def test_facts_of_owners(name, arguments, desired, allowance):
     assert (facts.desired, facts.allowance) == (desired, allowance)
 
 
+def test_replica_sets_of_one_deployment_know_what_it_allows():
+    _kind, replica_set, deployment = with_strategy("25%", 8)
+    half = {**replica_set, "spec": {"replicas": 4}}
+    assert (
+        owner_facts("ReplicaSet", half, deployment).desired,
+        owner_facts("ReplicaSet", half, deployment).allowance,
+    ) == (4, 2)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("ReplicaSet", "availableReplicas"), ("DaemonSet", "numberAvailable")])
+def test_how_many_pods_are_available_is_known_where_that_is_more_than_ready(kind, count):
+    body = {"metadata": {"name": "web", "uid": "web"}, "spec": {"minReadySeconds": 60}, "status": {count: 2}}
+    assert owner_facts(kind, body).available == 2
+    assert owner_facts(kind, {**body, "status": {}}).available == 0
+    assert owner_facts(kind, {**body, "spec": {}}).available is None
+
+
 def of_deployment(spec=(), status=(), **metadata):
     deployment = with_spec("deployment", **dict(spec))
     deployment = {
@@ -548,6 +565,27 @@ def test_a_plan_counts_and_names_what_is_left():
 def test_choose_next(name, now, owners, ready_before, chosen):
     found = choose_next(pods_of("ABC"), pods_of(now), owners, {"web": ready_before})
     assert [p.uid for p in found] == list(chosen)
+
+
+def test_the_replica_sets_of_a_deployment_share_what_it_allows():
+    keeper = Owner(api_version="apps/v1", kind="Deployment", name="web", uid="keeper")
+    other = replace(WEB, uid="web-2")
+    both = {uid: OwnerFacts(desired=2, allowance=1, keeper=keeper) for uid in ("web", "web-2")}
+    pods, before = [*pods_of("AB"), *pods_of("CD", other)], {"web": 2, "web-2": 2}
+    assert [p.uid for p in choose_next(pods, pods, both, before)] == ["a"]
+    assert choose_next(pods, pods[:3], both, before) == []
+    two = {uid: replace(facts, allowance=2) for uid, facts in both.items()}
+    assert [p.uid for p in choose_next(pods, pods, two, before)] == ["a", "b"]
+    assert [p.uid for p in choose_next(pods, pods[:3], two, before)] == ["a"]
+
+
+def test_a_pod_counts_when_it_was_ready_for_as_long_as_its_owner_asks_for():
+    warm = {"web": OwnerFacts(desired=3, available=3)}
+    assert [p.uid for p in choose_next(pods_of("ABC"), pods_of("XBC"), warm, {"web": 3})] == ["b"]
+    cold = {"web": OwnerFacts(desired=3, available=2)}
+    assert choose_next(pods_of("ABC"), pods_of("XBC"), cold, {"web": 3}) == []
+    # what the owner says of its pods is late, what they say themselves is not
+    assert choose_next(pods_of("ABC"), pods_of("BC"), warm, {"web": 3}) == []
 
 
 STATEFUL = Owner(api_version="apps/v1", kind="StatefulSet", name="db", uid="web")
