@@ -29,7 +29,7 @@ PATHS = {
 #: Where the kubelet's file is not what the program reads.
 COPIES = ("sub-path", "sub-path-hour", "init-copy")
 #: Where each program has what it holds: the one that reads once goes on with what it has read.
-HELD = {**PATHS, "reads-once": "/kept"}
+HELD = {**PATHS, "reads-once": "/work/kept"}
 
 
 def container(*mounts, **more):
@@ -60,13 +60,13 @@ def spec(*mounts, volumes=(), init=(), automatic=False, **more):
 
 def asks_forever(lab, namespace, read_each_time):
     """What a program does that asks an API server every two seconds, with a token that it reads once or each time."""
-    read, ask = f"cp {AUTOMATIC} /kept", "timeout 5 wget -q -O /dev/null --no-check-certificate"
+    read, ask = f"cp {AUTOMATIC} /work/kept", "timeout 5 wget -q -O /dev/null --no-check-certificate"
     url = f"https://{lab.settings.masters[0].address}:6443/api/v1/namespaces/{namespace}/configmaps"
     again = read if read_each_time else ":"
     return [
         "sh",
         "-c",
-        f'{read}; while :; do {again}; {ask} --header "Authorization: Bearer $(cat /kept)" {url}; sleep 2; done',
+        f'{read}; while :; do {again}; {ask} --header "Authorization: Bearer $(cat /work/kept)" {url}; sleep 2; done',
     ]
 
 
@@ -87,8 +87,12 @@ def specs(lab, namespace):
         "several": spec(WHOLE, volumes=[tokens(vault, short)]),
         "odd": spec(WHOLE, volumes=[tokens(odd)]),
         "days": spec(WHOLE, volumes=[tokens(days)]),
-        "reads-once": spec(automatic=True, command=asks_forever(lab, namespace, read_each_time=False)),
-        "reads-again": spec(automatic=True, command=asks_forever(lab, namespace, read_each_time=True)),
+        "reads-once": spec(
+            WORK, volumes=[work], automatic=True, command=asks_forever(lab, namespace, read_each_time=False)
+        ),
+        "reads-again": spec(
+            WORK, volumes=[work], automatic=True, command=asks_forever(lab, namespace, read_each_time=True)
+        ),
         "sub-path": spec(one, volumes=[tokens(year)]),
         "sub-path-hour": spec(one, volumes=[tokens(hour)]),
         "init-copy": spec(WORK, volumes=[tokens(year), work], init=[copy]),
