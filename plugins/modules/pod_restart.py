@@ -19,8 +19,8 @@ description:
     the automation itself runs in, as its service account tells or else the pod that it runs in.
   - Spares the API servers. Twenty requests are under way at most, and beyond a burst of 300 no more than 100 a second begin.
   - Of the Ready pods of one owner, never more are down at once than its own strategy allows (C(maxUnavailable) of a
-    Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not. Those of a StatefulSet go in its
-    own order, the highest ordinal first.
+    Deployment or DaemonSet; otherwise one), whether it has a disruption budget or not, and a new one counts only when it has
+    been Ready for C(minReadySeconds). Those of a StatefulSet go in its own order, the highest ordinal first.
   - Owners that were not whole when their namespace was begun need not be so at its end; they owe the pods that were Ready.
   - While the pods that went can't be created anew, as with a quota that is used up, no more go in their namespace. A pod that
     does not go because of its finalizers, or whatever else stands still for O(wait_timeout), ends the run and is named.

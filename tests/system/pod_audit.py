@@ -50,13 +50,16 @@ class Plan:
 
     ``targets`` are the pods, by namespace/name; ``limits`` how many Ready pods of an owner may be down at once (one, where
     nothing is said); ``ready`` when the successors became Ready, as (moment, owner), in whole seconds as kubelets
-    tell; ``proven_at`` is when the rollout had its proof.
+    tell; ``proven_at`` is when the rollout had its proof. ``most_down`` and ``most_namespaces`` are how many Ready pods may be
+    down in all, and how many namespaces under way; zero for no limit.
     """
 
     targets: Mapping[str, Target]
     limits: Mapping[str, int] = field(default_factory=dict)
     ready: Sequence[tuple[str, str]] = ()
     proven_at: str = ""
+    most_down: int = 0
+    most_namespaces: int = 0
 
 
 def read_deeds(events: Iterable[Mapping], namespaces: Iterable[str]) -> list[Deed]:
@@ -108,6 +111,7 @@ def find_violations(deeds: Iterable[Deed], plan: Plan) -> list[str]:
     found = [violation for deed in done for violation in _judge(deed, plan)]
     found += _judge_counts(done, plan)
     found += _judge_pace([d for d in done if d.what in REMOVALS and d.target in plan.targets], plan)
+    found += _judge_namespaces(done, plan)
     return found
 
 
@@ -163,11 +167,30 @@ def _judge_pace(removals: Sequence[Deed], plan: Plan) -> Iterator[str]:
         limit = plan.limits.get(target.owner, 1)
         if target.is_ready and down[target.owner] - back > limit:
             yield f"{words}: {down[target.owner] - back} of {target.owner} are down, more than {limit}"
+        total = down.total() - sum(moment[:19] <= deed.moment[:19] for moment, _owner in plan.ready)
+        if target.is_ready and plan.most_down and total > plan.most_down:
+            yield f"{words}: {total} are down in all, more than {plan.most_down}"
         if "/StatefulSet/" in target.owner:
             ordinal = int(deed.target.rpartition("-")[2])
             if ordinal > ordinals.get(target.owner, ordinal):
                 yield f"{words}: {target.owner} goes from the last to the first"
             ordinals[target.owner] = ordinal
+
+
+def _judge_namespaces(done: Sequence[Deed], plan: Plan) -> Iterator[str]:
+    """No namespace is begun before enough of those before are done, with their pods Ready again."""
+    begun: dict[str, str] = {}
+    ended: dict[str, str] = {}
+    for deed in done:
+        begun.setdefault(deed.target.partition("/")[0], deed.moment)
+    for moment, name in [(d.moment, d.target) for d in done] + list(plan.ready):
+        namespace = name.partition("/")[0]
+        ended[namespace] = max(moment, ended.get(namespace, ""))
+    for namespace, moment in begun.items() if plan.most_namespaces else ():
+        under_way = [n for n in begun if begun[n] <= moment and ended[n][:19] > moment[:19]]
+        if len({*under_way, namespace}) > plan.most_namespaces:
+            others = ", ".join(sorted({*under_way} - {namespace}))
+            yield f"{namespace} was begun at {moment}: {others} were not done, and {plan.most_namespaces} may be under way"
 
 
 def plan_of(
@@ -178,6 +201,8 @@ def plan_of(
     first_ready: Mapping[str, str] | None = None,
     proven_at: str = "",
     may_evict: bool = False,
+    most_down: int = 0,
+    most_namespaces: int = 0,
 ) -> Plan:
     """Return the plan as pod_restart told it in ``records`` (its result's ``pods``), with the pods as they are ``after``.
 
@@ -194,7 +219,8 @@ def plan_of(
         targets[f"{namespace}/{record['name']}"] = Target(frozenset(ways), _name_owner(namespace, kind, owner))
     old = {record["uid"] for record in records}
     new = [pod for pod in after if pod["metadata"]["uid"] not in old]
-    return Plan(targets, limits or {}, [r for pod in new for r in _ready(pod, first_ready or {})], proven_at)
+    ready = [r for pod in new for r in _ready(pod, first_ready or {})]
+    return Plan(targets, limits or {}, ready, proven_at, most_down, most_namespaces)
 
 
 def _name_owner(namespace: str, kind: str, name: str) -> str:

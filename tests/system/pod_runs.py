@@ -78,7 +78,15 @@ class Ground:
         if is_checked and "msg" not in result and not given.get("check_mode"):
             deeds = read_deeds(self.lab.audit_events(begin), self.names)
             first = read_first_ready(self.lab.audit_events(begin), deeds)
-            wrong = find_violations(deeds, plan_of(result["pods"], self.pods(), limits=limits, first_ready=first))
+            plan = plan_of(
+                result["pods"],
+                self.pods(),
+                limits=limits,
+                first_ready=first,
+                most_down=given.get("max_pods") or 0,
+                most_namespaces=given.get("max_namespaces") or 1,
+            )
+            wrong = find_violations(deeds, plan)
             assert not wrong, wrong
         return result
 

@@ -168,6 +168,11 @@ def test_nothing_is_found_where_all_is_right(text, more):
             "evict of shop/web-1-b at 08:00:01.5: 2 of shop/Deployment/web are down, more than 1",
         ),
         (
+            RIGHT,
+            {"most_down": 1, "ready": [*PLAN.ready[:2], *PLAN.ready[3:]], "limits": {DB: 2}},
+            "evict of shop/db-0 at 08:00:03.5: 2 are down in all, more than 1",
+        ),
+        (
             RIGHT.replace("evict db-1; evict db-0", "evict db-0; evict db-1"),
             {},
             "evict of shop/db-1 at 08:00:03.5: shop/StatefulSet/db goes from the last to the first",
@@ -176,3 +181,15 @@ def test_nothing_is_found_where_all_is_right(text, more):
 )
 def test_what_must_not_be_is_found(text, more, sentence):
     assert sentence in find_violations(deeds(text), replace(PLAN, **more))
+
+
+@pytest.mark.parametrize(("most", "is_wrong"), [(0, False), (1, True), (2, False)])
+def test_a_namespace_that_is_begun_too_early_is_found(most, is_wrong):
+    targets = {f"{n}/web-{p}": Target(EVICT, f"{n}/Deployment/web") for n in "ab" for p in "xy"}
+    done = [
+        Deed(f"08:00:{second:02d}.5", "evict", f"{name}")
+        for second, name in enumerate(("a/web-x", "a/web-y", "b/web-x", "b/web-y"))
+    ]
+    ready = [(f"08:00:{second:02d}", f"{n}/Deployment/web") for second, n in ((1, "a"), (3, "a"), (3, "b"), (4, "b"))]
+    words = f"b was begun at 08:00:02.5: a were not done, and {most} may be under way"
+    assert find_violations(done, Plan(targets, ready=ready, most_namespaces=most)) == [words] * is_wrong
