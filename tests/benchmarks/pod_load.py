@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from figures import counted_requests
 from lab import simulation
-from labs import Lab
+from lab.api import ApiError
+from labs import Lab, eventually
 from modules import run_module
 
 LABEL = f"load-{os.getpid()}"
@@ -128,9 +130,17 @@ class Load:
     def _evict(self, pod: dict) -> None:
         metadata = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"]}
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-        self.lab.api.request(
-            "POST", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/eviction", body
-        )
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/eviction"
+        eventually(partial(self._post, path, body))  # an API server under such a load may be away for a moment
+
+    def _post(self, path: str, body: dict) -> bool:
+        """Whether the pod goes, or has gone when the answer was lost."""
+        try:
+            self.lab.api.request("POST", path, body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        return True
 
     def remove(self) -> None:
         for name in self.names:
