@@ -413,7 +413,10 @@ class OwnerFacts:
 
     desired: int | None = None
     allowance: int = 1
-    #: How many of its pods have been Ready for as long as it asks for (minReadySeconds); None where it does not.
+    #: How many pods all those are to have together that share the allowance, see ``family``; None as for ``desired``.
+    whole: int | None = None
+    #: For how many seconds a pod is to be Ready before it counts (minReadySeconds), and how many are; None where it says nothing.
+    min_ready: int = 0
     available: int | None = None
     keeper: Owner | None = None
     #: Why a rollout would not replace every pod: Paused, OnDelete or Partition.
@@ -658,7 +661,9 @@ def owner_facts(kind: str, obj: Mapping[str, Any], deployment: Mapping[str, Any]
     max_unavailable = (strategy.get("rollingUpdate") or {}).get("maxUnavailable")
     facts = OwnerFacts(
         desired=desired,
+        whole=whole,
         allowance=max(1, _count_allowed(max_unavailable, whole)),
+        min_ready=spec.get("minReadySeconds") or 0,
         available=(available or 0) if spec.get("minReadySeconds") else None,
         trouble=_describe_trouble(obj),
         labels=(spec.get("template") or {}).get("metadata", {}).get("labels") or {},

@@ -20,18 +20,23 @@ MAX_DEEDS = 20
 ResultT = TypeVar("ResultT")
 
 
-def side_by_side(deeds: Sequence[Callable[[], ResultT]], limit: int = MAX_PARALLEL) -> list[ResultT]:
-    """Return what each of ``deeds`` returns, ``limit`` of which are under way at once.
+def side_by_side(deeds: Sequence[Callable[[], ResultT]]) -> list[ResultT]:
+    """Return what each of ``deeds`` returns. The first error is raised when those under way have ended; no more begin."""
+    return _run(deeds, MAX_PARALLEL, Event())
 
-    The first error is raised when those under way have ended; no more begin.
-    """
+
+def _run(deeds: Sequence[Callable[[], ResultT]], limit: int, is_over: Event) -> list[ResultT]:
+    """Do as side_by_side with ``limit`` at once; ``is_over`` is set when no more may begin."""
     if len(deeds) < 2:
         return [deed() for deed in deeds]
     with ThreadPoolExecutor(max_workers=limit) as pool:
         futures = [pool.submit(deed) for deed in deeds]
-        if wait(futures, return_when=FIRST_EXCEPTION).not_done:
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:  # also when somebody interrupts it
             for future in futures:
                 future.cancel()
+            is_over.set()
         # they are begun in this order, so that one that failed stands before those that were not begun
         return [future.result() for future in futures]
 
@@ -41,25 +46,23 @@ def in_turns(deeds: Iterable[tuple[str, Callable[[], ResultT]]]) -> list[ResultT
 
     Each has a turn: those of one turn are done one after the other. Errors are as in side_by_side.
     """
-    has_failed = Event()
+    is_over = Event()
     turns: dict[str, list[Callable[[], ResultT]]] = {}
     for turn, deed in deeds:
         turns.setdefault(turn, []).append(deed)
     return list(
-        chain.from_iterable(
-            side_by_side([partial(_one_by_one, part, has_failed) for part in turns.values()], MAX_DEEDS)
-        )
+        chain.from_iterable(_run([partial(_one_by_one, part, is_over) for part in turns.values()], MAX_DEEDS, is_over))
     )
 
 
-def _one_by_one(deeds: Sequence[Callable[[], ResultT]], has_failed: Event) -> list[ResultT]:
+def _one_by_one(deeds: Sequence[Callable[[], ResultT]], is_over: Event) -> list[ResultT]:
     done: list[ResultT] = []
     for deed in deeds:
-        if has_failed.is_set():
+        if is_over.is_set():
             break
         try:
             done.append(deed())
-        except Exception:
-            has_failed.set()
+        except BaseException:
+            is_over.set()
             raise
     return done

@@ -23,7 +23,8 @@ description:
     been Ready for C(minReadySeconds). Those of a StatefulSet go in its own order, the highest ordinal first.
   - Owners that were not whole when their namespace was begun need not be so at its end; they owe the pods that were Ready.
   - While the pods that went can't be created anew, as with a quota that is used up, no more go in their namespace. A pod that
-    does not go because of its finalizers, or whatever else stands still for O(wait_timeout), ends the run and is named.
+    does not go because of its finalizers, or whatever else stands still for O(wait_timeout) and the longest C(minReadySeconds)
+    of its namespace, ends the run and is named.
   - Pods that appear meanwhile are left alone. Namespaces that are being deleted are left alone, too.
   - Pods on nodes that the run O(run_id) has restarted since are left alone; their kubelets have fetched new tokens for them.
   - Static, finished, terminating and not yet started pods are left alone. Pods without a controller, which nobody would

@@ -86,7 +86,8 @@ options:
   wait:
     description:
       - Whether to wait until the kubelets have rewritten every file with a token from before the switch, at 80 % of its lifetime
-        or after 24 hours, by the specifications. What keeps its token until a restart is not waited for.
+        or after 24 hours, by the specifications. What keeps its token until a restart is not waited for, and when only nodes
+        that are not Ready are left, they are waited for ten minutes.
       - In check mode it is not waited.
     type: bool
     default: false

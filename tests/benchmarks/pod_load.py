@@ -80,7 +80,7 @@ class Load:
     def wait(self, old: frozenset[str]) -> None:
         """Return when every pod is Ready and none is among ``old``."""
         while not (self.are_whole() and self.are_new(old)):
-            time.sleep(len(self.names) / 250)  # looks cost the API server something, too
+            time.sleep(len(self.names) / 1000)  # looks cost the API server something, too
 
     def are_whole(self) -> bool:
         """Whether every Deployment says that it has its Ready pods; said late, so that a look at the pods must follow."""

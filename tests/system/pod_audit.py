@@ -100,7 +100,8 @@ def read_first_ready(events: Iterable[Mapping], deeds: Iterable[Deed]) -> dict[s
             "patch",
             "status",
         )
-        if is_told and about.get("resource") == "pods" and name in gone and moment > gone[name]:
+        is_granted = about.get("resource") == "pods" and event["responseStatus"]["code"] < 300
+        if is_told and is_granted and name in gone and moment > gone[name]:
             found[name] = min(moment, found.get(name, moment))
     return found
 

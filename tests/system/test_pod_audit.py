@@ -66,6 +66,7 @@ def test_of_simulated_pods_it_is_read_when_a_successor_was_ready_first():
         told("db-1", 0),
         event("create", "pods/eviction", "db-1", at=1, namespace="shop", code=201),
         told("db-1", 2, agent=THEIRS),
+        told("db-1", 2, code=409),
         told("db-1", 5),
         told("db-1", 3),
         told("db-0", 4),

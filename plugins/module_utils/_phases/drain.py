@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from .._client.cluster import Cluster
@@ -13,7 +13,7 @@ from .._clock import Clock
 from .._effects import renew_pod
 from .._errors import ApiError
 from .._facts import read_owners, read_pods
-from .._model import OwnerFacts, PodFacts
+from .._model import Owner, OwnerFacts, PodFacts
 from .._node_model import NodePod
 from .._parallel import in_turns, side_by_side
 from .._plan.drain import DrainOptions, describe_left, needs_pace
@@ -47,6 +47,8 @@ class Drainer:
     held: frozenset[str] = frozenset()
     ready_before: dict[str, int] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
+    #: The owners of all pods that were to go so far, by namespace and UID: one that has none left may share an allowance.
+    awaited: dict[str, dict[str, Owner]] = field(default_factory=dict)
 
     def work(self, targets: Sequence[NodePod]) -> bool:
         """Send those of ``targets`` away that may go now; return whether the server has let any go.
@@ -71,13 +73,16 @@ class Drainer:
     def _read_surroundings(self, targets: Sequence[PodFacts]) -> tuple[list[PodFacts], Mapping[str, OwnerFacts]]:
         """Return the targets with all pods that their owners have elsewhere, and those owners."""
         paced = [t for t in targets if needs_pace(t)]
+        for pod in paced:
+            self.awaited.setdefault(pod.namespace, {}).update(awaited_owners([pod]))
         owners: dict[str, OwnerFacts] = {}
         pods = {t.uid: t for t in targets}
 
         def read(namespace: str) -> None:
             pods.update({p.uid: p for p in read_pods(self.cluster, [namespace])[namespace]})
-            wanted = awaited_owners(t for t in paced if t.namespace == namespace).values()
-            owners.update(read_owners(self.cluster, [namespace], wanted))
+            found = read_owners(self.cluster, [namespace], self.awaited[namespace].values())
+            # as with kubectl drain, a pod counts as soon as it is Ready: a node is not to wait for the minReadySeconds of each
+            owners.update({uid: replace(facts, available=None) for uid, facts in found.items()})
 
         side_by_side([partial(read, namespace) for namespace in sorted({t.namespace for t in paced})])
         return list(pods.values()), owners

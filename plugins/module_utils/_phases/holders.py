@@ -120,6 +120,8 @@ class HolderAudit:
     seen: Seen = field(init=False)
     told: str = ""
     is_waiting: bool = False
+    #: Since when only nodes that are not Ready were waited for (monotonic).
+    silent_since: float | None = None
     servers: list[dict[str, Any]] = field(default_factory=list)
     nodes: list[NodeFiles] = field(default_factory=list)
 
@@ -166,7 +168,12 @@ class HolderAudit:
     def _judge_files(self, seen: Seen) -> Judgement:
         """Return DONE when no file is left that only its kubelet is to rewrite; tells each time that fewer are."""
         _around, _rollout, pods = seen
-        verdict = judge_files(p.found for p in pods)
+        now = self.clock.monotonic()
+        verdict = judge_files(
+            [p.found for p in pods], now - (self.silent_since if self.silent_since is not None else now)
+        )
+        is_silent = verdict.reason == "NodesNotReady"
+        self.silent_since = (now if self.silent_since is None else self.silent_since) if is_silent else None
         if verdict.outcome is Outcome.WAITING and verdict.message != self.told:
             self.told = verdict.message
             self.say(verdict.message)
@@ -219,8 +226,11 @@ class HolderAudit:
         self.traces += self._read("ConfigMaps", lambda: read_config_maps(cluster, search, own)) or []
         for kind in self.request.custom_kinds:
             self.traces += self._read(kind.kind, partial(read_custom_resources, cluster, search, kind)) or []
-        for name in KNOWN_KINDS.keys() - {k.kind for k in self.request.custom_kinds} if search.former else ():
-            self.traces += self._read(name, partial(read_known_resources, cluster, search, name)) or []
+        for name in KNOWN_KINDS if search.former else ():
+            try:
+                self.traces += read_known_resources(cluster, search, name)
+            except ApiError as error:  # nobody has asked for it, and whoever keeps the kind may be away
+                self.problems.append(f"{name} could not be read: {error.words}")
         return HolderContext(drivers=drivers, claims=claims, legacy=self.legacy.keys()), search
 
     def _read(self, what: str, read: Callable[[], ReadT], *, leaves_gap: bool = False) -> ReadT | None:
@@ -331,7 +341,7 @@ class HolderAudit:
                 ],
                 "manual": [
                     t.record(window.issuer, window.trusted_until)
-                    for t in sorted(self.traces, key=lambda t: (t.kind, t.namespace, t.name, t.where, t.issuer))
+                    for t in sorted(set(self.traces), key=lambda t: (t.kind, t.namespace, t.name, t.where, t.issuer))
                 ],
                 "outside": outside,
                 "used": [use.record(is_old) for use, is_old in self.used.uses],

@@ -92,7 +92,8 @@ class Renewal:
     say: Callable[[str], None] = lambda line: None
     begun_at: float | None = None
     seconds: float | None = None
-    deadline: float = 0.0
+    #: When something went on last (monotonic).
+    moved_at: float = 0.0
     is_last_look: bool = False
     progress: Progress = field(default_factory=Progress)
     #: What the last look has shown, and the resourceVersion of that moment.
@@ -132,7 +133,16 @@ class Renewal:
 
     def prolong(self) -> None:
         """Count the time anew in which something must go on."""
-        self.deadline = self.clock.monotonic() + self.options.timeout
+        self.moved_at = self.clock.monotonic()
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds nothing need go on: an owner may ask for more by its minReadySeconds."""
+        return self.options.timeout + max((o.min_ready for o in self.owners.values()), default=0)
+
+    @property
+    def deadline(self) -> float:
+        return self.moved_at + self.patience
 
     def end(self) -> None:
         """Keep how long it took, be it done or not."""

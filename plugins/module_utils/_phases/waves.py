@@ -25,6 +25,8 @@ LONGEST_SETTLE = 1.0
 ROLLOUT_SECONDS = 2.0
 #: After so many deeds, which take some seconds, it is looked again whether a rollout has begun.
 MAX_AT_ONCE = 500
+#: So many owners are there for each pod at most: a Deployment keeps its last ten ReplicaSets (revisionHistoryLimit).
+OWNERS_PER_POD = 11
 #: Seconds that a watch takes at least, as the server counts them.
 SHORTEST_WATCH = 1.0
 
@@ -118,14 +120,21 @@ class Wave:
     def look_around(self) -> None:
         """Look at each namespace under way; at all pods of the cluster instead, where that takes fewer requests."""
         pages = None if self.cluster_pods is None else 1 + self.cluster_pods // PAGE_SIZE
-        if pages is None or len(self.active) <= MAX_SINGLE_READS or len(self.active) < pages:
+        if pages is None or len(self.active) <= MAX_SINGLE_READS or len(self.active) < pages * OWNERS_PER_POD:
             side_by_side([renewal.look for renewal in self.active])
             return
         for renewal in self.active:
             renewal.begin_look()
         names = [renewal.name for renewal in self.active]
-        version, pods = read_all_pods_at(self.cluster, names)
-        owners = read_owners(self.cluster, names, [o for r in self.active for o in r.wanted_owners.values()])
+        try:
+            version, pods = read_all_pods_at(self.cluster, names)
+            owners = read_owners(self.cluster, names, [o for r in self.active for o in r.wanted_owners.values()])
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            self.cluster_pods = None  # what is allowed in each namespace need not be in all
+            self.look_around()
+            return
         # each may have to ask why its owners create no pods
         side_by_side([partial(r.take, version, pods[r.name], owners) for r in self.active])
 
@@ -166,9 +175,11 @@ class Wave:
                 renewal.tell_end()
             elif renewal.note_progress():
                 self.is_farther = True
+            elif renewal.patience > self.options.timeout and self.clock.monotonic() < renewal.deadline:
+                self.is_farther = True  # it may stand still for longer than others
             elif renewal.is_last_look and self.clock.monotonic() >= renewal.deadline:
                 raise WaitTimedOut(
-                    f"Waiting for {self.describe([renewal])} has seen no progress for {self.options.timeout:g} s; "
+                    f"Waiting for {self.describe([renewal])} has seen no progress for {renewal.patience:g} s; "
                     f"last seen: {verdict.message}"
                 )
         if not self.active and not self.waiting:

@@ -331,23 +331,29 @@ def _judge_kept(
     return HolderVerdict(verdict=Verdict.UNKNOWN, reason=_KEPT[source.delivery], until=ends, expires=ends)
 
 
-def judge_files(verdicts: Iterable[HolderVerdict]) -> Judgement:
+#: For so many seconds it is waited for nodes that are not Ready, when nothing else is left to wait for.
+NODE_PATIENCE = 600.0
+
+
+def judge_files(verdicts: Sequence[HolderVerdict], silent_for: float) -> Judgement:
     """Return DONE when no pod is left that is only waiting for its kubelet to rewrite a file.
 
-    For a node that is not Ready nobody can say how long; those on it are waited for only as long as there are others.
+    ``silent_for`` is for how many seconds none was left but those on nodes that are not Ready, which may stay so.
     """
-    found = list(verdicts)
-    waiting = [v for v in found if v.reason in ("FileRenews", "SwitchUnknown")]
-    silent = sum(v.reason == "NodeNotReady" for v in found)
+    waiting = [v for v in verdicts if v.reason in ("FileRenews", "NodeNotReady", "SwitchUnknown")]
     if any(v.reason == "SwitchUnknown" for v in waiting):
         return Judgement(outcome=Outcome.WAITING, message=f"{len(waiting)} pod(s), and {REASONS['SwitchUnknown']}")
     if not waiting:
-        but = f", but for those of {silent} pod(s) on nodes that are not Ready" if silent else ""
-        return Judgement(outcome=Outcome.DONE, message=f"all files are rewritten{but}")
-    last = max((v.until for v in waiting if v.until), default=None)
+        return Judgement(outcome=Outcome.DONE, message="all files are rewritten")
+    silent = sum(v.reason == "NodeNotReady" for v in waiting)
+    if silent == len(waiting):
+        is_over = silent_for >= NODE_PATIENCE
+        message = f"all files are rewritten, but for those of {silent} pod(s) on nodes that are not Ready"
+        return Judgement(outcome=Outcome.DONE if is_over else Outcome.WAITING, reason="NodesNotReady", message=message)
+    last = max((v.until for v in waiting if v.until and v.reason == "FileRenews"), default=None)
     told = f"{len(waiting)} pod(s) with files that are to be rewritten"
     told += f", the last one by {format_time(last)}" if last else ""
-    told += f", and {silent} on nodes that are not Ready" if silent else ""
+    told += f", {silent} of them on nodes that are not Ready" if silent else ""
     return Judgement(outcome=Outcome.WAITING, message=told)
 
 

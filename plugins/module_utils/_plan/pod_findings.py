@@ -203,10 +203,11 @@ def _sum_up(by_owner: Mapping[str, Sequence[PodFacts]]) -> float:
 
 def _estimate_namespace(plan: NamespacePlan, owners: Mapping[str, OwnerFacts], request: RenewalRequest) -> float:
     by_owner = _by_owner(plan)
-    longest = max(
-        _count_rounds(len(pods), owners.get(uid, OwnerFacts()), plan.way_of(pods[0]).method, request) * _take(pods)
-        for uid, pods in by_owner.items()
-    )
+    longest = 0.0
+    for uid, pods in by_owner.items():
+        owner = owners.get(uid, OwnerFacts())
+        rounds = _count_rounds(len(pods), owner, plan.way_of(pods[0]).method, request)
+        longest = max(longest, rounds * _take(pods) + (rounds - 1) * owner.min_ready)
     return max(longest, _sum_up(by_owner) / request.max_pods) if request.max_pods else longest
 
 

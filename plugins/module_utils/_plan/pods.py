@@ -561,9 +561,7 @@ def choose_next(
     present = {p.uid: p for p in pods}
     ready = count_ready(present.values())
     awaited = awaited_owners(present.values())
-    missing: Counter[str] = Counter()
-    for uid, owner in owners.items():
-        missing[owner.family(uid)] += _count_missing(uid, ready, owners, ready_before)
+    missing = _count_missing_of_families(ready, owners, ready_before)
     room: dict[str, int] = {}
     begun: set[str] = set()
     chosen = []
@@ -576,7 +574,7 @@ def choose_next(
         if keeps_pace and pod.is_ready and uid in awaited:
             owner = owners.get(uid, OwnerFacts())
             family = owner.family(uid)
-            if room.setdefault(family, owner.allowance - missing[family]) < 1 or not has_turn:
+            if room.setdefault(family, owner.allowance - missing.get(family, 0)) < 1 or not has_turn:
                 continue
             room[family] -= 1
         chosen.append(pod)
@@ -620,9 +618,30 @@ def _turn(pod: PodFacts) -> int:
 def _count_missing(
     uid: str, ready: Mapping[str, int], owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]
 ) -> int:
+    return max(0, count_expected(uid, owners, ready_before) - _count_there(uid, ready, owners))
+
+
+def _count_there(uid: str, ready: Mapping[str, int], owners: Mapping[str, OwnerFacts]) -> int:
+    """Return how many pods of an owner count: those that are Ready, for as long as it asks for."""
     available = owners[uid].available if uid in owners else None
-    there = ready.get(uid, 0) if available is None else min(ready.get(uid, 0), available)
-    return max(0, count_expected(uid, owners, ready_before) - there)
+    return ready.get(uid, 0) if available is None else min(ready.get(uid, 0), available)
+
+
+def _count_missing_of_families(
+    ready: Mapping[str, int], owners: Mapping[str, OwnerFacts], ready_before: Mapping[str, int]
+) -> dict[str, int]:
+    """Return how many pods those lack together that share an allowance: no more than they are to have together, since a new
+    ReplicaSet that never gets well takes nothing from the old one's pods while those are all there."""
+    missing: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    for uid, owner in owners.items():
+        missing[owner.family(uid)] += _count_missing(uid, ready, owners, ready_before)
+        there[owner.family(uid)] += _count_there(uid, ready, owners)
+    wholes = {owner.family(uid): owner.whole for uid, owner in owners.items()}
+    return {
+        family: count if (whole := wholes[family]) is None else min(count, max(0, whole - there[family]))
+        for family, count in missing.items()
+    }
 
 
 def count_down(
@@ -665,6 +684,13 @@ def judge_renewal(
     if remaining:
         shown = [_describe_remaining(p, (blocked or {}).get(p.uid)) for p in remaining]
         message = f"{len(remaining)} of {len(targets)} pods are still there: {shorten(shown)}."
+        cold = [
+            f"{there} of the {ready[uid]} Ready pods of {owner} are so for {owners[uid].min_ready} s"
+            for uid, owner in awaited_owners(targets).items()
+            if (there := _count_there(uid, ready, owners)) < ready.get(uid, 0)
+        ]
+        if cold:
+            message += f" Its minReadySeconds are waited for: {shorten(cold)}."
         stuck = [words for uid, words in unwell.items() if uid in owners and owners[uid].trouble]
         if stuck:
             message += f" No more go while {shorten(stuck)}."

@@ -5,6 +5,7 @@ import threading
 from functools import partial
 
 import pytest
+from ansible_collections.bound_tokens.openshift.plugins.module_utils import _parallel
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._parallel import (
     MAX_DEEDS,
     MAX_PARALLEL,
@@ -40,28 +41,57 @@ def test_the_first_error_is_raised_when_those_under_way_have_ended():
     assert ended == ["work"]
 
 
+@pytest.fixture
+def flags(monkeypatch):
+    """What is set when no more may begin."""
+    found = []
+
+    def event():
+        found.append(threading.Event())
+        return found[-1]
+
+    monkeypatch.setattr(_parallel, "Event", event)
+    return found
+
+
+def run_many(deeds, has_turns):
+    if has_turns:
+        in_turns((str(n % 60), deed) for n, deed in enumerate(deeds))
+    else:
+        side_by_side(deeds)
+
+
 @pytest.mark.parametrize("has_turns", [False, True])
-def test_no_more_begin_after_an_error_although_an_earlier_one_goes_on(has_turns):
-    failed, begun = threading.Event(), []
-
-    def go_on():
-        assert failed.wait(10)
-
-    def fail():
-        failed.set()
-        raise ValueError("second")
+def test_no_more_begin_after_an_error_although_an_earlier_one_goes_on(flags, has_turns):
+    begun = []
 
     def note(number):
-        assert failed.wait(10)
         begun.append(number)
+        assert flags[0].wait(10)
 
-    deeds = [go_on, fail, *(partial(note, n) for n in range(200))]
-    turns = [(str(n % 60), deed) for n, deed in enumerate(deeds)]
-    work = partial(in_turns, turns) if has_turns else partial(side_by_side, deeds)
+    def fail():
+        raise ValueError("second")
+
     with pytest.raises(ValueError, match="second"):
-        work()
-    # those that were under way, and what a thread takes up before it knows
-    assert len(begun) < 150
+        run_many([partial(note, 0), fail, *(partial(note, n) for n in range(200))], has_turns)
+    assert len(begun) <= MAX_DEEDS
+
+
+@pytest.mark.parametrize("has_turns", [False, True])
+def test_no_more_begin_when_somebody_interrupts_it(flags, monkeypatch, has_turns):
+    begun = []
+
+    def note(number):
+        begun.append(number)
+        assert flags[0].wait(10)
+
+    def interrupt(futures, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_parallel, "wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_many([partial(note, n) for n in range(200)], has_turns)
+    assert len(begun) <= MAX_DEEDS
 
 
 def test_one_deed_alone_is_done_where_it_is_asked_for():

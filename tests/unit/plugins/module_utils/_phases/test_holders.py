@@ -284,7 +284,7 @@ def test_known_kinds_are_looked_at_where_the_cluster_has_them(audit):
     def get_document(path, query=None):
         asked.append(path)
         if path.endswith("/issuers"):
-            raise ApiError(verb="list", target="issuers", host="h", status=403, words="no", reason="Forbidden")
+            raise ApiError(verb="list", target="issuers", host="h", status=500, words="no", reason="InternalError")
         if path.endswith("/clustersecretstores"):
             return {"items": [{"metadata": {"name": "s"}, "spec": {"issuer": OLD}}]}
         if path not in served:
@@ -295,7 +295,7 @@ def test_known_kinds_are_looked_at_where_the_cluster_has_them(audit):
     cluster.get_document = get_document
     found, _explanation = audit(cluster)
     assert [m["name"] for m in found["manual"] if m["kind"] == "ClusterSecretStore"] == ["s"]
-    assert found["problems"] == ["Issuer may not be read: no"]
+    assert found["problems"] == ["Issuer could not be read: no"]
     assert "/apis/external-secrets.io/v1" in asked
 
 

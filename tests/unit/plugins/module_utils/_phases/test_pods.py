@@ -1644,6 +1644,7 @@ def test_of_many_namespaces_all_pods_are_read_at_once_where_that_takes_fewer_req
     for number in range(12):
         cluster.add_workload(namespace=f"n{number:02}", replicas=2, deployment=None)
     monkeypatch.setattr(waves, "PAGE_SIZE", 4)  # 24 pods are seven pages
+    monkeypatch.setattr(waves, "OWNERS_PER_POD", 1)
     assert renew(cluster, max_namespaces=99)["summary"]["renewed"] == 24
     looks = [namespace for seconds, kind, namespace in cluster.lists if kind == "Pod" and seconds > 0]
     assert set(looks) == {None}
@@ -1688,3 +1689,35 @@ def test_who_may_not_read_csi_drivers_renews_what_its_volumes_show(cluster):
     cluster.add_workload("web", replicas=1)
     cluster.forbidden_kinds = {"CSIDriver"}
     assert renew(cluster)["summary"]["renewed"] == 1
+
+
+def test_pods_that_are_to_be_ready_for_some_time_are_waited_for(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    owner["spec"]["minReadySeconds"], since = 300, [0.0]
+
+    def count_available(*_details):
+        ready = sum(map(is_ready, cluster.pods_of(owner)))
+        if len(cluster.deeds) > len(since) - 1:
+            since.append(cluster.clock.now)
+        is_warm = len(since) == 1 or cluster.clock.now >= since[-1] + 302
+        owner["status"]["availableReplicas"] = ready if is_warm else ready - 1
+
+    cluster.clock.on_sleep.append(count_available)
+    count_available()
+    assert renew(cluster)["summary"]["renewed"] == 2
+    (first, _verb, _name), (second, _verb, _name) = cluster.deeds
+    assert second >= first + 300 > first + WAIT.timeout
+
+
+def test_one_who_may_list_owners_only_in_namespaces_goes_on_there(cluster):
+    for number in range(12):
+        cluster.add_workload(namespace=f"n{number:02}", replicas=1)
+    plain = cluster.list_at
+
+    def list_at(kind, namespace=None, **options):
+        if kind == "ReplicaSet" and namespace is None:
+            raise api_error(403, "replicasets is forbidden")
+        return plain(kind, namespace, **options)
+
+    cluster.list_at = list_at
+    assert renew(cluster, max_namespaces=99)["summary"]["renewed"] == 12

@@ -501,21 +501,24 @@ def test_until_when_former_issuers_are_accepted():
     assert find_deadline(alone, now, is_planned=False) == now
 
 
-def test_files_of_nodes_that_are_not_ready_are_waited_for_only_while_there_are_others():
+def test_files_of_nodes_that_are_not_ready_are_waited_for_a_while_when_nothing_else_is_left():
     silent = judge("automatic", at(8, 30), ready_since={"worker-0": None})
-    assert judge_files([judge("automatic", at(8, 30)), silent]).message == (
-        "1 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z, and 1 on nodes that are not Ready"
+    both = judge_files([judge("automatic", at(8, 30)), silent], 9999)
+    assert both.message == (
+        "2 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z, "
+        "1 of them on nodes that are not Ready"
     )
-    alone = judge_files([silent])
-    assert alone.outcome is Outcome.DONE
-    assert alone.message == "all files are rewritten, but for those of 1 pod(s) on nodes that are not Ready"
-    assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))]).outcome is Outcome.DONE
+    assert [judge_files([silent], s).outcome for s in (0, 599, 600)] == [Outcome.WAITING, Outcome.WAITING, Outcome.DONE]
+    assert judge_files([silent], 0).message == (
+        "all files are rewritten, but for those of 1 pod(s) on nodes that are not Ready"
+    )
+    assert judge_files([judge("automatic", at(9)), judge("sub_path", at(9))], 0).outcome is Outcome.DONE
 
 
 def test_while_it_is_not_known_since_when_files_are_new_none_is_taken_for_new():
     unknown = judge("automatic", at(9), window=replace(WINDOW, last=None))
-    assert judge_files([unknown]).outcome is Outcome.WAITING
-    assert judge_files([unknown]).message == "1 pod(s), and it is not known when the last API server switched"
+    assert judge_files([unknown], 0).outcome is Outcome.WAITING
+    assert judge_files([unknown], 0).message == "1 pod(s), and it is not known when the last API server switched"
 
 
 KUBELET_STARTS = [

@@ -176,5 +176,9 @@ def test_estimate(name, plans, request_, by_name, total):
     assert estimate_seconds(plans, {"web": THREE}, RenewalRequest(**request_)) == (by_name, total)
 
 
+def test_between_two_pods_min_ready_seconds_pass():
+    assert estimate_seconds([SLOW], {"web": replace(THREE, min_ready=900)}, RenewalRequest())[1] == 60 + 2 * 900
+
+
 def test_an_owner_that_lets_more_go_at_once_takes_less():
     assert estimate_seconds([SLOW], {"web": replace(THREE, allowance=2)}, RenewalRequest())[1] == 40

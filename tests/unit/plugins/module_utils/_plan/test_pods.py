@@ -579,6 +579,24 @@ def test_the_replica_sets_of_a_deployment_share_what_it_allows():
     assert [p.uid for p in choose_next(pods, pods[:3], two, before)] == ["a"]
 
 
+def test_a_replica_set_that_never_gets_well_takes_nothing_from_the_other_while_all_are_there():
+    keeper = Owner(api_version="apps/v1", kind="Deployment", name="web", uid="keeper")
+    other, facts = replace(WEB, uid="web-2"), OwnerFacts(whole=4, allowance=1, keeper=keeper)
+    owners = {"web": replace(facts, desired=3), "web-2": replace(facts, desired=2)}
+    pods = [*pods_of("ABC"), *pods_of("D", other)]
+    assert [p.uid for p in choose_next(pods, [*pods, *pods_of("x", other)], owners, {"web": 3, "web-2": 2})] == ["a"]
+    assert choose_next(pods, pods[1:], owners, {"web": 3, "web-2": 2}) == []
+
+
+def test_what_is_waited_for_beside_being_ready_is_told():
+    cold = {"web": OwnerFacts(desired=3, min_ready=900, available=2)}
+    verdict = judge_renewal(pods_of("ABC"), pods_of("XBC"), cold, {"web": 3})
+    assert verdict.message == (
+        "2 of 3 pods are still there: b; c. Its minReadySeconds are waited for: 2 of the 3 Ready pods of ReplicaSet/web-1 are so "
+        "for 900 s."
+    )
+
+
 def test_a_pod_counts_when_it_was_ready_for_as_long_as_its_owner_asks_for():
     warm = {"web": OwnerFacts(desired=3, available=3)}
     assert [p.uid for p in choose_next(pods_of("ABC"), pods_of("XBC"), warm, {"web": 3})] == ["b"]
