@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -538,6 +539,17 @@ def test_files_are_waited_for_until_the_last_one_is_rewritten(audit):
         "1 pod(s) with files that are to be rewritten, the last one by 2026-11-22T08:50:05Z",
         "7 pods judged by their specifications",
     ]
+
+
+def test_when_only_nodes_that_are_not_ready_are_left_they_are_waited_for_ten_minutes(audit):
+    cluster, lines = FakeCluster(now="2026-11-22T08:01:00Z"), []
+    plain, node = cluster.list, copy.deepcopy(OBJECTS["Node"][0])
+    node["status"]["conditions"][0]["status"] = "False"
+    cluster.list = lambda kind, namespace=None: [node] if kind == "Node" else plain(kind, namespace)
+    found, _sentence = audit(cluster, options=WaitOptions(timeout=86400, interval=60), say=lines.append)
+    assert found["read_at"] == "2026-11-22T08:11:00Z"
+    assert lines[0].startswith("all files are rewritten, but for those of ")
+    assert found["may_go"] is False
 
 
 def test_who_waits_for_files_in_vain_is_told_what_is_known(audit):

@@ -20,9 +20,12 @@ from ansible_collections.bound_tokens.openshift.plugins.module_utils._errors imp
     WaitFailed,
     WaitTimedOut,
 )
-from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._model import parse_time, pod_facts
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._node_model import NodePod
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases import waves
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.drain import Drainer
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._phases.pods import renew_pods
+from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.drain import DrainOptions
 from ansible_collections.bound_tokens.openshift.plugins.module_utils._plan.pods import Override, RenewalRequest
 from clocks import FakeClock
 
@@ -1721,3 +1724,35 @@ def test_one_who_may_list_owners_only_in_namespaces_goes_on_there(cluster):
 
     cluster.list_at = list_at
     assert renew(cluster, max_namespaces=99)["summary"]["renewed"] == 12
+
+
+def node_pods(cluster, *pods):
+    return [NodePod(facts=pod_facts(p)) for p in cluster.objects["Pod"] if p in pods]
+
+
+def test_a_drain_knows_what_the_replica_sets_of_a_deployment_lack_together(cluster):
+    old = cluster.add_workload("web-1", replicas=1, deployment="web")
+    new = cluster.add_owner("ReplicaSet", "web-2", replicas=1)
+    new["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
+    cluster.add_pod(new, "web-2-0")
+    deployment_of(cluster, "web")["spec"]["replicas"] = 2
+    first, second = cluster.objects["Pod"]
+    drainer = Drainer(cluster=cluster, options=DrainOptions(), clock=cluster.clock, say=lambda line: None)
+    drainer.work(node_pods(cluster, first, second))
+    assert names(cluster) == ["web-1-0"]
+    cluster.never_ready.add("web-1")
+    cluster.clock.sleep(1)
+    drainer.work(node_pods(cluster, second))
+    assert names(cluster) == ["web-1-0"]
+    cluster.never_ready.clear()
+    cluster.clock.sleep(1)
+    drainer.work(node_pods(cluster, second))
+    assert names(cluster) == ["web-1-0", "web-2-0"]
+
+
+def test_a_drain_does_not_wait_for_min_ready_seconds(cluster):
+    owner = cluster.add_workload("web", replicas=2)
+    owner["spec"]["minReadySeconds"], owner["status"] = 900, {"availableReplicas": 1}
+    drainer = Drainer(cluster=cluster, options=DrainOptions(), clock=cluster.clock, say=lambda line: None)
+    drainer.work(node_pods(cluster, cluster.objects["Pod"][0]))
+    assert names(cluster) == ["web-0"]
